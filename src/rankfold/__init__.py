@@ -1,0 +1,53 @@
+"""Rankfold: train, compress and decompose with low-rank tensors in PyTorch. It finds the rank.
+
+The public names; everything else is private.
+"""
+
+from rankfold import layers
+from rankfold._checkpoint import load, save
+from rankfold._errors import (
+    CheckpointError,
+    ConversionError,
+    DataError,
+    NonFiniteError,
+    OptimizerError,
+    OptionError,
+    RankError,
+    RankfoldError,
+    SelectorError,
+    ShapeError,
+)
+from rankfold.convert import Conversion, ConvertedLayer, densify, factorize, fold
+from rankfold.formats import Tucker
+from rankfold.ranks import Fixed, Fraction, RankPolicy
+from rankfold.training import TDLRT, RankRecord, register_transport
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "TDLRT",
+    "CheckpointError",
+    "Conversion",
+    "ConversionError",
+    "ConvertedLayer",
+    "DataError",
+    "Fixed",
+    "Fraction",
+    "NonFiniteError",
+    "OptimizerError",
+    "OptionError",
+    "RankError",
+    "RankPolicy",
+    "RankRecord",
+    "RankfoldError",
+    "SelectorError",
+    "ShapeError",
+    "Tucker",
+    "densify",
+    "factorize",
+    "fold",
+    "layers",
+    "load",
+    "register_transport",
+    "save",
+]

@@ -1,0 +1,97 @@
+"""The table that a conversion returns."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+__all__ = ["Conversion", "ConvertedLayer"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertedLayer:
+    """One row: a layer that was converted, or the reason why it was not.
+
+    Arguments:
+        name: path of the module in the model.
+        kind: name of its ``nn`` class.
+        shape: shape of the dense weight.
+        ranks: core dimensions, or None where the layer was left alone.
+        parameters_before: numbers in the dense weight (bias apart).
+        parameters_after: numbers in core and factors; those of the dense weight where it was left alone.
+        reason: why the layer was left alone, or None.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    ranks: tuple[int, ...] | None
+    parameters_before: int
+    parameters_after: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What :func:`rankfold.factorize` did, layer by layer; ``print`` shows it as a table.
+
+    Arguments:
+        layers: one row per layer that could have been meant.
+        parity_error: relative difference between the factorised model and its dense reconstruction on the
+            example inputs, or None if no check was asked for.
+        output_change: relative change of the model's output by the truncation, or None likewise.
+    """
+
+    layers: tuple[ConvertedLayer, ...]
+    parity_error: float | None = None
+    output_change: float | None = None
+
+    @property
+    def converted(self) -> tuple[ConvertedLayer, ...]:
+        """Rows of the layers that are factorised now."""
+        return tuple(layer for layer in self.layers if layer.reason is None)
+
+    @property
+    def skipped(self) -> tuple[ConvertedLayer, ...]:
+        """Rows of the layers that were left alone."""
+        return tuple(layer for layer in self.layers if layer.reason is not None)
+
+    @property
+    def compression(self) -> float:
+        """Share of the parameters saved in the converted layers; negative where the ranks cost more."""
+        before = sum(layer.parameters_before for layer in self.converted)
+        after = sum(layer.parameters_after for layer in self.converted)
+        return 1 - after / before if before else 0.0
+
+    def __iter__(self) -> Iterator[ConvertedLayer]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __str__(self) -> str:
+        header = ("layer", "kind", "shape", "ranks", "before", "after", "note")
+        rows = [
+            (
+                layer.name,
+                layer.kind,
+                "x".join(map(str, layer.shape)),
+                "-" if layer.ranks is None else "x".join(map(str, layer.ranks)),
+                f"{layer.parameters_before:,}",
+                f"{layer.parameters_after:,}",
+                layer.reason or "",
+            )
+            for layer in self.layers
+        ]
+        widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+        lines = [
+            "  ".join(
+                cell.rjust(width) if column in (4, 5) else cell.ljust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in [header, *rows]
+        ]
+        lines.append(
+            f"{len(self.converted)} of {len(self)} layers factorised, {self.compression:.1%} fewer parameters in them"
+        )
+        if self.parity_error is not None:
+            lines.append(f"parity error {self.parity_error:.1e}, output change {self.output_change:.1e}")
+        return "\n".join(lines)

@@ -1,0 +1,262 @@
+"""Dense layers of a model -> factorised layers, in place."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from rankfold._errors import ConversionError, NonFiniteError, RankfoldError
+from rankfold.convert._conversion import Conversion, ConvertedLayer
+from rankfold.convert._parity import outputs, parity_allowed, relative_difference
+from rankfold.convert._replace import names_by_module, replace_module
+from rankfold.convert._rules import ConversionRule, reason_to_skip, rule_for
+from rankfold.convert._select import Selector, selected
+from rankfold.layers import FactorizedLayer
+from rankfold.ranks import Fraction, RankPolicy, as_policy
+
+__all__ = ["factorize", "factorize_like"]
+
+Modes = Sequence[int] | Literal["all"] | None
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """A layer that a rule applies to."""
+
+    module: nn.Module
+    names: list[str]
+    rule: ConversionRule
+    reason: str | None
+    factorized: FactorizedLayer | None = None
+
+    @property
+    def weight(self) -> Tensor | None:
+        weight = self.module._parameters.get("weight")
+        return None if isinstance(weight, nn.parameter.UninitializedParameter) else weight
+
+
+def factorize(
+    model: nn.Module,
+    rank: RankPolicy | int | float = Fraction(0.5),
+    *,
+    include: Selector | Sequence[Selector] | None = None,
+    exclude: Selector | Sequence[Selector] | None = None,
+    modes: Modes = None,
+    rescale: bool = False,
+    example_inputs: Any = None,
+) -> Conversion:
+    """Replace the linear, convolution and embedding layers of a model by factorised ones, in place.
+
+    A layer that cannot be converted without changing what it computes is left alone and listed with the
+    reason. Weights that modules share stay shared. Nothing is changed if an error is raised.
+
+    Arguments:
+        model: any module; its layers are replaced, its other parameters and buffers are not touched.
+        rank: a rank policy, a whole number (:class:`rankfold.Fixed`) or a float (:class:`rankfold.Fraction`).
+        include: regular expressions for whole module names, or module classes; None means every layer.
+        exclude: likewise, the layers to leave alone.
+        modes: modes of convolution weights to factorise: None for the two channel modes, ``'all'``, or a tuple.
+        rescale: keep the norm of each weight by scaling its core; for networks about to be trained from scratch.
+        example_inputs: a tensor, a tuple of arguments or a mapping of keyword arguments for the model. If given,
+            the model is run on it and must agree with its own dense reconstruction.
+
+    Returns:
+        A :class:`Conversion`: one row per layer with shape, ranks, parameters before and after, or the reason
+        it was skipped.
+
+    Raises:
+        SelectorError: a selector that matches no layer.
+        OptionError: a rank that is neither policy nor number in range.
+        NonFiniteError: a weight holds NaN or infinity.
+        ConversionError: the parity check failed; the model is as it was.
+
+    Example:
+        >>> from torch import nn
+        >>> model = nn.Sequential(nn.Linear(100, 50), nn.ReLU(), nn.Linear(50, 10))
+        >>> conversion = factorize(model, 5)
+        >>> [row.ranks for row in conversion], type(model[0]).__module__
+        ([(5, 5), (5, 5)], 'rankfold.layers._linear')
+    """
+    policy = as_policy(rank)
+    candidates = _candidates(model)
+    _apply_selectors(candidates, include, exclude)
+    _apply_ties(model, candidates)
+    tied: dict[int, FactorizedLayer] = {}
+    for candidate in candidates:
+        if candidate.reason is None:
+            candidate.factorized = _built(candidate, policy, modes, rescale, tied)
+    before = None if example_inputs is None else outputs(model, example_inputs)
+    _swap(model, candidates)
+    conversion = Conversion(tuple(_row(candidate) for candidate in candidates))
+    if before is None:
+        return conversion
+    try:
+        return _checked(model, candidates, conversion, example_inputs, before)
+    except BaseException:
+        for candidate in candidates:
+            if candidate.factorized is not None:
+                replace_module(model, candidate.names, candidate.factorized, candidate.module)
+        raise
+
+
+def factorize_like(model: nn.Module, layouts: Mapping[str, Mapping[str, Sequence[int]]]) -> None:
+    """Replace named dense layers by factorised ones of given ranks, with uninitialised values, in place.
+
+    Arguments:
+        model: a dense model, or one whose layers are factorised already.
+        layouts: for each layer name its ``modes`` and its ``ranks`` (one per mode of the weight).
+
+    Raises:
+        ConversionError: a name that is not a layer that can be factorised, or ranks that do not fit it.
+    """
+    known = {name: candidate for candidate in _candidates(model) for name in candidate.names}
+    modules = dict(model.named_modules(remove_duplicate=False))
+    built: dict[nn.Module, FactorizedLayer] = {}
+    plan = []
+    for name, layout in layouts.items():
+        module = modules.get(name)
+        if isinstance(module, FactorizedLayer):
+            continue
+        if name not in known or known[name].weight is None:
+            raise ConversionError(
+                f"layer {name!r}: the model has no dense layer of this name that can be factorised."
+            )
+        candidate, modes = known[name], tuple(layout["modes"])
+        if candidate.module not in built:
+            try:
+                ranks = [layout["ranks"][mode] for mode in modes]
+                chosen = {"modes": modes} if candidate.rule.selectable_modes else {}
+                built[candidate.module] = candidate.rule.layer.like(candidate.module, rank=ranks, **chosen)
+            except (RankfoldError, IndexError) as error:
+                raise ConversionError(f"layer {name!r}: {error}") from error
+        plan.append((name, candidate.module, built[candidate.module]))
+    shared: dict[int, FactorizedLayer] = {}
+    for _, module, layer in plan:
+        first = shared.setdefault(id(module._parameters["weight"]), layer)
+        if first is not layer:
+            layer.share(first)
+    for name, module, layer in plan:
+        replace_module(model, [name], module, layer)
+
+
+def _candidates(model: nn.Module) -> list[_Candidate]:
+    names = names_by_module(model)
+    modules = {name: module for module, aliases in names.items() for name in aliases}
+    found = []
+    for module, aliases in names.items():
+        rule = rule_for(module)
+        if rule is None:
+            continue
+        reason = None
+        for name in aliases:
+            path, _, attribute = name.rpartition(".")
+            parent = modules[path] if name else None
+            reason = reason or reason_to_skip(module, rule, parent, attribute)
+        if "" in aliases:
+            reason = (
+                reason or "it is the model itself and cannot be replaced in place: wrap it in nn.Sequential"
+            )
+        found.append(_Candidate(module, aliases, rule, reason))
+    return found
+
+
+def _apply_selectors(
+    candidates: list[_Candidate],
+    include: Selector | Sequence[Selector] | None,
+    exclude: Selector | Sequence[Selector] | None,
+) -> None:
+    named = [(name, candidate.module) for candidate in candidates for name in candidate.names]
+    wanted = None if include is None else selected("include", include, named)
+    unwanted = set() if exclude is None else selected("exclude", exclude, named)
+    for candidate in candidates:
+        if wanted is not None and not wanted & set(candidate.names):
+            candidate.reason = "not included"
+        elif unwanted & set(candidate.names):
+            candidate.reason = "excluded"
+
+
+def _apply_ties(model: nn.Module, candidates: list[_Candidate]) -> None:
+    """A shared weight is converted in all its places or in none."""
+    owners: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        owners.setdefault(id(parameter), []).append(name)
+    convertible = {
+        f"{name}.weight" for candidate in candidates if candidate.reason is None for name in candidate.names
+    }
+    for candidate in candidates:
+        if candidate.reason is None:
+            others = [name for name in owners[id(candidate.weight)] if name not in convertible]
+            if others:
+                candidate.reason = f"shares its weight with {others[0]}, which is not converted"
+
+
+def _built(
+    candidate: _Candidate, policy: RankPolicy, modes: Modes, rescale: bool, tied: dict[int, FactorizedLayer]
+) -> FactorizedLayer:
+    weight = candidate.weight
+    assert weight is not None
+    chosen: dict[str, Any] = {}
+    if candidate.rule.selectable_modes and modes is not None:
+        chosen["modes"] = tuple(range(weight.ndim)) if modes == "all" else tuple(modes)
+    first = tied.get(id(weight))
+    if first is not None:
+        layer = candidate.rule.layer.like(candidate.module, rank=policy, **chosen)
+        layer.share(first)
+        return layer
+    try:
+        layer = candidate.rule.layer.from_dense(candidate.module, rank=policy, rescale=rescale, **chosen)
+    except NonFiniteError as error:
+        raise NonFiniteError(f"layer {candidate.names[0]!r}: {error}") from error
+    return tied.setdefault(id(weight), layer)
+
+
+def _swap(model: nn.Module, candidates: list[_Candidate]) -> None:
+    for candidate in candidates:
+        if candidate.factorized is not None:
+            replace_module(model, candidate.names, candidate.module, candidate.factorized)
+
+
+def _row(candidate: _Candidate) -> ConvertedLayer:
+    weight = candidate.weight
+    before = 0 if weight is None else weight.numel()
+    layer = candidate.factorized
+    return ConvertedLayer(
+        name=candidate.names[0],
+        kind=type(candidate.module).__name__,
+        shape=() if weight is None else tuple(weight.shape),
+        ranks=None if layer is None else layer.ranks,
+        parameters_before=before,
+        parameters_after=before if layer is None else layer.tucker.num_parameters,
+        reason=candidate.reason,
+    )
+
+
+def _checked(
+    model: nn.Module,
+    candidates: list[_Candidate],
+    conversion: Conversion,
+    example_inputs: Any,
+    before: list[Tensor],
+) -> Conversion:
+    after = outputs(model, example_inputs)
+    converted = [candidate for candidate in candidates if candidate.factorized is not None]
+    for candidate in converted:
+        assert candidate.factorized is not None
+        model.set_submodule(candidate.names[0], candidate.factorized.dense())
+        for name in candidate.names[1:]:
+            model.set_submodule(name, model.get_submodule(candidate.names[0]))
+    try:
+        reconstructed = outputs(model, example_inputs)
+    finally:
+        for candidate in converted:
+            assert candidate.factorized is not None
+            for name in candidate.names:
+                model.set_submodule(name, candidate.factorized)
+    error, allowed = relative_difference(after, reconstructed), parity_allowed(model, len(converted))
+    if not error <= allowed:
+        raise ConversionError(
+            f"factorize: the factorised model differs from its dense reconstruction by {error:.1e} (allowed is "
+            f"{allowed:.1e}); the model is unchanged. Exclude layers to find the one that reads its weight otherwise."
+        )
+    return replace(conversion, parity_error=error, output_change=relative_difference(after, before))

@@ -1,0 +1,55 @@
+"""Does the factorised model compute what its dense reconstruction computes?"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["outputs", "parity_allowed", "relative_difference"]
+
+
+@torch.no_grad()
+def outputs(model: nn.Module, example_inputs: Any) -> list[Tensor]:
+    """All floating-point tensors a model returns in eval mode, in order, with its training flags restored.
+
+    Arguments:
+        model: the model.
+        example_inputs: a tensor, a tuple of positional arguments, or a mapping of keyword arguments.
+    """
+    flags = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        if isinstance(example_inputs, Mapping):
+            result = model(**example_inputs)
+        else:
+            result = model(*(example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)))
+    finally:
+        for module, flag in flags.items():
+            module.training = flag
+    return [tensor.double() for tensor in _tensors(result) if tensor.is_floating_point()]
+
+
+def relative_difference(first: list[Tensor], second: list[Tensor]) -> float:
+    """Norm of the difference over the norm of the second, over all tensors together."""
+    difference = sum(float((a - b).square().sum()) for a, b in zip(first, second, strict=True))
+    scale = sum(float(b.square().sum()) for b in second)
+    return (difference / scale) ** 0.5 if scale else difference**0.5
+
+
+def parity_allowed(model: nn.Module, layers: int) -> float:
+    """Relative rounding that re-ordered sums may cause: a thousand eps per layer, adding up like a random walk."""
+    dtypes = [parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()]
+    eps = max(torch.finfo(dtype).eps for dtype in dtypes)
+    return min(1000 * eps * max(layers, 1) ** 0.5, 0.1)
+
+
+def _tensors(value: Any) -> Iterable[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _tensors(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)

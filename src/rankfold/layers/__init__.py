@@ -1,0 +1,18 @@
+"""Floor 2: ``nn`` layers whose weight lives as Tucker factors."""
+
+from rankfold.layers._base import FactorizedLayer
+from rankfold.layers._conv import Conv1d, Conv2d, Conv3d, ConvTranspose2d
+from rankfold.layers._embedding import Embedding
+from rankfold.layers._linear import Linear
+from rankfold.layers._resize import replace_data
+
+__all__ = [
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose2d",
+    "Embedding",
+    "FactorizedLayer",
+    "Linear",
+    "replace_data",
+]

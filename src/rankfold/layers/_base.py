@@ -1,0 +1,292 @@
+"""What all factorised layers share: parameters, initialisation, state, and the ways in and out.
+
+The weight of a layer is ``Tucker(core, factors)``; core and factors are parameters named ``core`` and
+``factor_<mode>``.
+"""
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from rankfold.formats import Tucker, checked_modes, checked_ranks
+from rankfold.layers._resize import replace_data
+from rankfold.linalg import orthonormalize
+
+__all__ = ["FactorizedLayer", "RankLike"]
+
+RankLike = int | Sequence[int] | Callable[[Sequence[int], Sequence[int]], tuple[int, ...]]
+
+
+class FactorizedLayer(nn.Module):
+    """Base of the layers whose weight is a Tucker tensor.
+
+    A subclass names the ``nn`` class it stands for and that class's constructor arguments, gives the shape of
+    the weight, and computes the forward and the plain layers it folds to.
+    """
+
+    dense_class: ClassVar[type[nn.Module]]
+    #: Constructor arguments of ``dense_class``, which are attributes of both classes (``bias`` and ``modes`` apart).
+    dense_arguments: ClassVar[tuple[str, ...]]
+    core: nn.Parameter
+    bias: nn.Parameter | None
+
+    def _create(
+        self,
+        weight_shape: Sequence[int],
+        bias_size: int | None,
+        rank: RankLike,
+        modes: Sequence[int],
+        generator: torch.Generator | None,
+        device: Any,
+        dtype: Any,
+    ) -> None:
+        where = type(self).__name__
+        self.modes = checked_modes(where, modes, len(weight_shape))
+        given = rank(weight_shape, self.modes) if callable(rank) else rank
+        ranks = checked_ranks(where, given, weight_shape, self.modes)
+        core_shape = list(weight_shape)
+        for mode, value in zip(self.modes, ranks, strict=True):
+            core_shape[mode] = value
+            factor = torch.empty(weight_shape[mode], value, device=device, dtype=dtype)
+            self.register_parameter(f"factor_{mode}", nn.Parameter(factor))
+        self.core = nn.Parameter(torch.empty(core_shape, device=device, dtype=dtype))
+        bias = None if bias_size is None else nn.Parameter(torch.empty(bias_size, device=device, dtype=dtype))
+        self.register_parameter("bias", bias)
+        self.reset_parameters(generator)
+
+    # -- what it is ------------------------------------------------------------------------------------
+
+    @property
+    def factors(self) -> dict[int, nn.Parameter]:
+        """The factor of each factorised mode."""
+        return {mode: self._parameters[f"factor_{mode}"] for mode in self.modes}  # pyright: ignore[reportReturnType]
+
+    @property
+    def tucker(self) -> Tucker:
+        """The weight as a format, sharing the live parameters."""
+        factors = self.factors
+        return Tucker(self.core, tuple(factors.get(mode) for mode in range(self.core.ndim)))
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """Rank of each mode; n_i where mode i is not factorised."""
+        return tuple(self.core.shape)
+
+    @property
+    def weight(self) -> Tensor:
+        """The dense weight, multiplied out anew at each access; for code that reads ``layer.weight``."""
+        return self.tucker.to_dense()
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """Shape of the dense weight."""
+        return self.tucker.shape
+
+    # -- initialisation --------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Random orthonormal factors, and a core that gives the weight exactly the variance of the dense layer.
+
+        With orthonormal factors ``||W|| = ||C||``; scaling the core to the norm of the dense original's
+        expected weight makes this hold at every rank, where independent entries would leave a low rank to luck.
+
+        Arguments:
+            generator: source of the random numbers; None is torch's global one.
+        """
+        for factor in self.factors.values():
+            work = torch.empty_like(factor, dtype=torch.float32).normal_(generator=generator)
+            if work.shape[0] >= work.shape[1]:
+                work = orthonormalize(work)
+            factor.copy_(work)
+        core = torch.empty_like(self.core, dtype=torch.float32).normal_(generator=generator)
+        norm = (self._weight_variance() * prod(self.weight_shape)) ** 0.5
+        self.core.copy_(core * (norm / torch.linalg.vector_norm(core)))
+        if self.bias is not None:
+            bound = self._fan_in() ** -0.5
+            self.bias.uniform_(-bound, bound, generator=generator)
+
+    def _fan_in(self) -> int:
+        return max(prod(self.weight_shape[1:]), 1)
+
+    def _weight_variance(self) -> float:
+        # nn.Linear and the convolutions draw from kaiming_uniform_(a=sqrt(5)), whose variance is 1 / (3 fan_in).
+        return 1 / (3 * self._fan_in())
+
+    # -- in and out ------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_dense(
+        cls,
+        module: nn.Module,
+        *,
+        rank: RankLike,
+        modes: Sequence[int] | None = None,
+        rescale: bool = False,
+    ) -> Self:
+        """Factorise the weight of a plain layer by sequentially truncated HOSVD.
+
+        Arguments:
+            module: a layer of ``dense_class``; its bias parameter is taken over, not copied.
+            rank: one number, one rank per mode, or a rank policy.
+            modes: the modes to factorise; None means the layer's usual ones.
+            rescale: scale the core so that the norm of the weight is kept. For a network about to be trained
+                from scratch, where the scale of the random weights matters and their exact values do not.
+
+        Returns:
+            The factorised layer, with the device, dtype, mode and ``requires_grad`` of the original.
+
+        Raises:
+            RankError: a rank that the shape does not allow.
+            NonFiniteError: the weight holds NaN or infinity.
+        """
+        weight = module.weight
+        assert isinstance(weight, Tensor)
+        layer = cls.like(module, rank=rank, modes=modes)
+        with torch.no_grad():
+            ranks = [layer.core.shape[mode] for mode in layer.modes]
+            tucker = Tucker.from_dense(weight.detach(), ranks=ranks, modes=layer.modes)
+            core = tucker.core
+            if rescale:
+                length = torch.linalg.vector_norm(core)
+                core = core * (torch.linalg.vector_norm(weight) / torch.where(length > 0, length, 1.0))
+            layer.assign(Tucker(core, tucker.factors))
+        for parameter in (layer.core, *layer.factors.values()):
+            parameter.requires_grad_(weight.requires_grad)
+        return layer
+
+    @classmethod
+    def like(cls, module: nn.Module, *, rank: RankLike, modes: Sequence[int] | None = None) -> Self:
+        """A factorised layer shaped like a plain one, with its bias, and uninitialised core and factors."""
+        weight = module.weight
+        assert isinstance(weight, Tensor)
+        arguments = {name: getattr(module, name) for name in cls.dense_arguments}
+        bias = getattr(module, "bias", None)
+        if "bias" in cls.__init__.__annotations__:
+            arguments["bias"] = bias is not None
+        if modes is not None:
+            arguments["modes"] = modes
+        with torch.device("meta"):
+            layer = cls(**arguments, rank=rank, dtype=weight.dtype)
+        layer.to_empty(device=weight.device)
+        if bias is not None:
+            layer.bias = bias
+        return layer.train(module.training)
+
+    @torch.no_grad()
+    def assign(self, tucker: Tucker) -> None:
+        """Take over the tensors of a Tucker value of any rank; parameters keep their identity.
+
+        Arguments:
+            tucker: same modes and dimensions as this layer's weight.
+        """
+        replace_data(self.core, tucker.core)
+        for mode, parameter in self.factors.items():
+            factor = tucker.factors[mode]
+            assert factor is not None
+            replace_data(parameter, factor)
+
+    def share(self, other: "FactorizedLayer") -> None:
+        """Use the core and factors of another layer from now on, as tied weights do."""
+        self.modes = other.modes
+        self.core = other.core
+        for mode, parameter in other.factors.items():
+            self.register_parameter(f"factor_{mode}", parameter)
+
+    @torch.no_grad()
+    def dense(self) -> nn.Module:
+        """The plain ``nn`` layer with the weight multiplied out; the bias parameter is taken over."""
+        return self._plain(self.dense_class, self.weight, self.bias, **self._dense_options())
+
+    @torch.no_grad()
+    def folded(self) -> nn.Module:
+        """Plain ``nn`` layers that compute the same: of all ways to absorb factors into the core, the smallest.
+
+        Returns:
+            An ``nn.Sequential`` of plain layers, or one dense layer where that has no more parameters.
+        """
+        keeps = [keep for keep in ((), (0,), (1,), (0, 1)) if set(keep) <= set(self.modes)]
+        candidates = [self._fold_stages(keep) for keep in keeps]
+        sizes = [
+            sum(parameter.numel() for stage in c for parameter in stage.parameters()) for c in candidates
+        ]
+        stages = candidates[sizes.index(min(sizes))]
+        result = stages[0] if len(stages) == 1 else nn.Sequential(*stages)
+        return result.train(self.training).requires_grad_(self.core.requires_grad)
+
+    def _fold_stages(self, keep: tuple[int, ...]) -> list[nn.Module]:
+        raise NotImplementedError
+
+    def _dense_options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.dense_arguments}
+
+    def _absorbed(self, keep: tuple[int, ...]) -> Tensor:
+        """The core with every factor multiplied in except those of the modes in ``keep``."""
+        factors = self.factors
+        inner = tuple(None if mode in keep else factors.get(mode) for mode in range(self.core.ndim))
+        return Tucker(self.core, inner).to_dense()
+
+    def _plain(self, kind: type[nn.Module], weight: Tensor, bias: Tensor | None, **options: Any) -> nn.Module:
+        """An ``nn`` layer with the given tensors and options, in this layer's training mode."""
+        if "bias" in kind.__init__.__annotations__:
+            options["bias"] = bias is not None
+        module = kind(**options, device="meta", dtype=weight.dtype)
+        module.weight = nn.Parameter(weight.detach().clone(), requires_grad=self.core.requires_grad)
+        if bias is not None:
+            module.bias = bias
+        return module.train(self.training)
+
+    # -- state -----------------------------------------------------------------------------------------
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[prefix + "ranks"] = torch.tensor(self.ranks)
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Any,
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        self._reallocate(state_dict, prefix)
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+        if prefix + "ranks" in unexpected_keys:
+            unexpected_keys.remove(prefix + "ranks")
+
+    def _reallocate(self, state_dict: Any, prefix: str) -> None:
+        """Make room for stored tensors of another rank; where they do not fit this layer, leave it untouched."""
+        stored = {name: state_dict.get(f"{prefix}{name}") for name in ("core", *self._factor_names())}
+        core = stored["core"]
+        if any(value is None for value in stored.values()) or core.ndim != self.core.ndim:
+            return
+        shape = list(self.weight_shape)
+        for mode, parameter in self.factors.items():
+            shape[mode] = core.shape[mode]
+            if stored[f"factor_{mode}"].shape != (parameter.shape[0], core.shape[mode]):
+                return
+        if list(core.shape) != shape:
+            return
+        for name, value in stored.items():
+            parameter = self._parameters[name]
+            assert parameter is not None
+            if parameter.shape != value.shape:
+                empty = torch.empty(value.shape, dtype=parameter.dtype, device=parameter.device)
+                replace_data(parameter, empty)
+
+    def _factor_names(self) -> list[str]:
+        return [f"factor_{mode}" for mode in self.modes]
+
+    def extra_repr(self) -> str:
+        """Constructor arguments and ranks, for ``print(model)``."""
+        ranks = ", ".join(str(rank) for rank in self.ranks)
+        parts = [f"{name}={getattr(self, name)!r}" for name in self.dense_arguments]
+        return ", ".join([*parts, f"bias={self.bias is not None}", f"ranks=({ranks})"])

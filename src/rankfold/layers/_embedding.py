@@ -1,0 +1,142 @@
+"""Factorised lookup table.
+
+Axes: K entries, D dimensions, P and Q ranks. W_KD = U_KP S_PQ V_DQᵀ.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rankfold._errors import OptionError
+from rankfold.layers._base import FactorizedLayer, RankLike
+
+__all__ = ["Embedding"]
+
+
+class Embedding(FactorizedLayer):
+    """``nn.Embedding`` with the table U S Vᵀ: looks up thin rows and maps them to the full dimension.
+
+    Arguments:
+        num_embeddings, embedding_dim, padding_idx, scale_grad_by_freq, device, dtype: as of ``nn.Embedding``.
+        max_norm, norm_type: rows longer than ``max_norm`` are returned shortened to it, as ``nn.Embedding``
+            does, but the stored table keeps their length.
+        sparse: must be False, for a change of basis touches every row.
+        rank: one number, a pair (entries, dimension), or a rank policy.
+        generator: source of the random initial values; None is torch's global one.
+
+    Raises:
+        OptionError: ``sparse=True`` or a ``padding_idx`` out of range.
+        RankError: a rank above ``min(num_embeddings, embedding_dim)`` or below 1.
+
+    Example:
+        >>> import torch
+        >>> layer = Embedding(1000, 64, padding_idx=0, rank=8)
+        >>> rows = layer(torch.tensor([[0, 5, 9]]))
+        >>> rows.shape, bool(rows[0, 0].any())
+        (torch.Size([1, 3, 64]), False)
+    """
+
+    dense_class = nn.Embedding
+    dense_arguments = (
+        "num_embeddings",
+        "embedding_dim",
+        "padding_idx",
+        "max_norm",
+        "norm_type",
+        "scale_grad_by_freq",
+        "sparse",
+    )
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        rank: RankLike,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if sparse:
+            raise OptionError(
+                "Embedding: sparse must be False, got True; a change of basis touches every row."
+            )
+        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
+            raise OptionError(
+                f"Embedding: padding_idx must lie in {-num_embeddings}..{num_embeddings - 1}, got {padding_idx}."
+            )
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.padding_idx = padding_idx % num_embeddings if padding_idx is not None else None
+        self.max_norm, self.norm_type = max_norm, norm_type
+        self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
+        self._create((num_embeddings, embedding_dim), None, rank, (0, 1), generator, device, dtype)
+
+    @torch.no_grad()
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """As of the base class; the padding row is zero in the factor, and stays so in training."""
+        super().reset_parameters(generator)
+        if self.padding_idx is not None:
+            factor = self.factors[0]
+            factor[self.padding_idx] = 0
+            if factor.shape[0] > factor.shape[1]:
+                # QR keeps a zero row zero: every new column is a combination of the old ones.
+                basis, triangle = torch.linalg.qr(factor.float())
+                factor.copy_(basis)
+                self.core.copy_(triangle.to(self.core.dtype) @ self.core)
+
+    def _weight_variance(self) -> float:
+        return 1.0  # nn.Embedding draws from the standard normal distribution
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Look up integer ``(...)`` and return ``(..., embedding_dim)``."""
+        u_KP, v_DQ = self.factors[0], self.factors[1]
+        # nn.Embedding keeps the dtype of its table under autocast, so the products must not be cast either.
+        with torch.autocast(device_type=self.core.device.type, enabled=False):
+            rows = F.embedding(input, u_KP) @ self.core @ v_DQ.mT
+        if self.max_norm is not None:
+            length = torch.linalg.vector_norm(rows.detach(), ord=self.norm_type, dim=-1, keepdim=True)
+            # The small constant is that of torch's embedding_renorm_.
+            rows = rows * torch.where(length > self.max_norm, self.max_norm / (length + 1e-7), 1.0)
+        weight = self._gradient_weight(input, rows.dtype)
+        return rows if weight is None else rows.detach() + weight * (rows - rows.detach())
+
+    def _gradient_weight(self, input: Tensor, dtype: torch.dtype) -> Tensor | None:
+        """What nn.Embedding multiplies the gradient of each looked-up row by: 0 for padding, 1/count by frequency."""
+        if self.padding_idx is None and not self.scale_grad_by_freq:
+            return None
+        weight = torch.ones(input.shape, dtype=dtype, device=input.device)
+        if self.scale_grad_by_freq:
+            counts = torch.bincount(input.flatten(), minlength=self.num_embeddings)
+            weight = weight / counts[input]
+        if self.padding_idx is not None:
+            weight = weight * (input != self.padding_idx)
+        return weight.unsqueeze(-1)
+
+    def _fold_stages(self, keep: tuple[int, ...]) -> list[nn.Module]:
+        options = self._dense_options()
+        if not keep:
+            return [self._plain(nn.Embedding, self._absorbed(()), None, **options)]
+        if self.max_norm is not None:
+            return self._fold_stages(())  # only a dense table can clip the length of its rows
+        options = {**options, "scale_grad_by_freq": False}
+        table = self.factors[0] if 0 in keep else self._absorbed((1,))
+        maps = {
+            (0,): [self._absorbed((0,)).mT],
+            (1,): [self.factors[1]],
+            (0, 1): [self.core.mT, self.factors[1]],
+        }
+        options["embedding_dim"] = table.shape[1]
+        first = self._plain(nn.Embedding, table, None, **options)
+        rest = [
+            self._plain(nn.Linear, weight, None, in_features=weight.shape[1], out_features=weight.shape[0])
+            for weight in maps[keep]
+        ]
+        return [first, *rest]

@@ -1,0 +1,22 @@
+"""Floor 0: small dense linear algebra, batched over same-shaped problems, one host sync per call."""
+
+from rankfold.linalg._augment import augment
+from rankfold.linalg._batching import map_same_shape
+from rankfold.linalg._hosvd import HOSVD, sequential_hosvd, truncated_hosvd
+from rankfold.linalg._orthonormalize import orthonormality_defect, orthonormalize
+from rankfold.linalg._precision import spectrum_dtype
+from rankfold.linalg._unfold import fold_mode, mode_product, unfold
+
+__all__ = [
+    "HOSVD",
+    "augment",
+    "fold_mode",
+    "map_same_shape",
+    "mode_product",
+    "orthonormality_defect",
+    "orthonormalize",
+    "sequential_hosvd",
+    "spectrum_dtype",
+    "truncated_hosvd",
+    "unfold",
+]

@@ -1,0 +1,112 @@
+"""Widen orthonormal bases by new directions.
+
+Axes: n rows, r old columns, k offered directions, m <= min(k, n - r) columns that are new.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rankfold._errors import ShapeError
+from rankfold.linalg._batching import map_same_shape
+from rankfold.linalg._orthonormalize import orthonormalize
+from rankfold.linalg._precision import matrix_dtype, spectrum_dtype
+
+__all__ = ["augment"]
+
+
+def augment(
+    bases: Sequence[Tensor],
+    directions: Sequence[Tensor],
+    *,
+    max_new: Sequence[int | None] | None = None,
+) -> list[Tensor]:
+    """Append to each orthonormal basis what it lacks of the span of the directions, ``[U | Ũ]``.
+
+    The old columns come back bit for bit, so augmentation never changes a function written in them.
+    Directions are compared after scaling each to unit length, hence a direction 1e-8 times shorter than
+    its neighbour counts as much as the neighbour; one that depends numerically on U and on the others is
+    dropped. Where a cap applies, the dominant part of ``(I - UUᵀ) K`` is kept (by its singular values,
+    with the directions at their true lengths), not its first columns.
+
+    Arguments:
+        bases: matrices ``(n, r)`` with orthonormal columns.
+        directions: matrices ``(n, k)``, one per basis, any scaling, any rank.
+        max_new: for each basis the largest number of columns to append, or None for no cap.
+
+    Returns:
+        For each basis ``(n, r + m)``; same-shaped problems are computed in one batch and the whole call
+        waits for the device once.
+
+    Raises:
+        ShapeError: bases and directions do not belong together.
+
+    Reference:
+        Augmentation of the basis-update and Galerkin integrator: Ceruti, Kusch, Lubich 2022, "A rank-adaptive
+        robust integrator for dynamical low-rank approximation", section 2.
+
+    Example:
+        >>> import torch
+        >>> u = torch.eye(4, 1)
+        >>> wider, = augment([u], [torch.ones(4, 3)])
+        >>> wider.shape, torch.equal(wider[:, :1], u)
+        (torch.Size([4, 2]), True)
+    """
+    caps = [None] * len(bases) if max_new is None else list(max_new)
+    if not len(bases) == len(directions) == len(caps):
+        raise ShapeError(
+            f"augment: got {len(bases)} bases, {len(directions)} directions and {len(caps)} caps; "
+            "pass as many of each."
+        )
+    for index, (basis, offered) in enumerate(zip(bases, directions, strict=True)):
+        if basis.ndim != 2 or offered.ndim != 2 or basis.shape[0] != offered.shape[0]:
+            raise ShapeError(
+                f"augment: problem {index} has a basis of shape {tuple(basis.shape)} and directions of shape "
+                f"{tuple(offered.shape)}; both must be matrices with the same number of rows."
+            )
+    if not bases:
+        return []
+    found = map_same_shape(_new_directions, bases, directions)
+    counts = torch.stack([count for _, _, count in found]).tolist()  # the one host sync
+    results = []
+    for basis, (candidates, lengths, _), count, cap in zip(bases, found, counts, caps, strict=True):
+        room = min(int(count), basis.shape[0] - basis.shape[1])
+        fresh = candidates[:, :room]
+        if cap is not None and room > cap:
+            fresh = _dominant(fresh, lengths, cap)
+        if fresh.shape[1] == 0:
+            results.append(basis)
+            continue
+        old = basis.to(fresh.dtype)
+        # A kept direction may have been short before scaling: project once more, then restore unit length.
+        fresh = orthonormalize(fresh - old @ (old.mT @ fresh))
+        fresh = fresh - old @ (old.mT @ fresh)
+        fresh = orthonormalize(fresh)
+        results.append(torch.cat([basis, fresh.to(basis.dtype)], dim=1))
+    return results
+
+
+def _new_directions(bases: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Candidates (b, n, k) in falling order of independence, the true-length residual (b, n, k), their number."""
+    old = bases.to(matrix_dtype(bases))
+    work = directions.to(old.dtype)
+    # Dividing by the largest entry first keeps the squares of tiny columns from underflowing.
+    largest = work.abs().amax(-2, keepdim=True)
+    work = work / torch.where(largest > 0, largest, 1.0)
+    length = torch.linalg.vector_norm(work, dim=-2, keepdim=True)
+    unit = work / torch.where(length > 0, length, 1.0)
+    residual = unit - old @ (old.mT @ unit)
+    residual = residual - old @ (old.mT @ residual)
+    basis, triangle = torch.linalg.qr(residual)
+    left, values, _ = torch.linalg.svd(triangle.to(spectrum_dtype(triangle)), full_matrices=False)
+    # Two projections leave rounding of eps sqrt(n) in a unit column; below a few times that a direction is noise.
+    noise = 8 * torch.finfo(old.dtype).eps * max(old.shape[-2], 1) ** 0.5
+    count = (values > noise).sum(-1)
+    return basis @ left.to(basis.dtype), residual * (length * largest), count
+
+
+def _dominant(candidates: Tensor, residual: Tensor, cap: int) -> Tensor:
+    coordinates = candidates.mT @ residual
+    left, _, _ = torch.linalg.svd(coordinates.to(spectrum_dtype(coordinates)), full_matrices=False)
+    return candidates @ left[:, :cap].to(candidates.dtype)

@@ -1,0 +1,277 @@
+"""Truncated higher-order SVD: of many small cores at once, and sequentially of one large tensor."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor
+
+from rankfold._errors import NonFiniteError, RankError
+from rankfold.linalg._batching import map_same_shape
+from rankfold.linalg._precision import spectrum_dtype
+from rankfold.linalg._spectrum import Method, fixed_signs, left_singular, method_for, rank_floor
+from rankfold.linalg._unfold import mode_product, unfold
+
+__all__ = ["HOSVD", "sequential_hosvd", "truncated_hosvd"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HOSVD:
+    """A tensor projected on the leading singular vectors of its unfoldings.
+
+    Arguments:
+        core: the projected tensor, ``tensor x_i P_iᵀ``.
+        bases: for each mode that was treated its ``P_i``, ``(n_i, r_i)`` with orthonormal columns.
+        spectra: for each treated mode all singular values of the unfolding, largest first, in float64.
+        error: Frobenius norm of what was cut, a scalar tensor (no host sync until it is read).
+        demanded: with a tolerance, for each treated mode the rank that it alone asks for.
+    """
+
+    core: Tensor
+    bases: dict[int, Tensor]
+    spectra: dict[int, Tensor]
+    error: Tensor
+    demanded: dict[int, int]
+
+
+def truncated_hosvd(
+    tensors: Sequence[Tensor],
+    modes: Sequence[tuple[int, ...]],
+    *,
+    tolerance: float | None = None,
+    ranks: Sequence[tuple[int, ...]] | None = None,
+    min_rank: int = 1,
+    max_ranks: Sequence[tuple[int, ...]] | None = None,
+    method: Method | None = None,
+) -> list[HOSVD]:
+    """Truncate many tensors by HOSVD, each to within ``tolerance`` of its own norm over all modes together.
+
+    Each of the d modes that can be cut gets ``tolerance / sqrt(d)``, because the squared errors of the modes
+    add up; a matrix has one spectrum only and gets all of it. With neither tolerance nor ranks the tensors
+    are only rotated to all-orthogonal form and nothing is cut.
+
+    Arguments:
+        tensors: the cores; same-shaped ones are factorised in one batch.
+        modes: for each tensor the modes to treat.
+        tolerance: relative Frobenius error, ``0 <= tolerance < 1``. Tails below rounding go even at 0.
+        ranks: instead of a tolerance, for each tensor the rank of each of its modes.
+        min_rank: with a tolerance, the smallest rank a mode may get (as far as it has so many).
+        max_ranks: with a tolerance, for each tensor the largest rank of each of its modes.
+        method: ``'gram'``, ``'svd'``, or None for the faster one that resolves the tolerance.
+
+    Returns:
+        One :class:`HOSVD` per tensor; the whole call waits for the device once.
+
+    Raises:
+        NonFiniteError: a tensor holds NaN or infinity.
+        RankError: a rank outside 1..n_i.
+
+    Reference:
+        De Lathauwer, De Moor, Vandewalle 2000, "A multilinear singular value decomposition", property 10.
+
+    Example:
+        >>> import torch
+        >>> result, = truncated_hosvd([torch.diag(torch.tensor([4.0, 3.0, 1e-3]))], [(0, 1)], tolerance=0.01)
+        >>> tuple(result.core.shape)
+        (2, 2)
+    """
+    chosen = method or method_for(tolerance)
+    try:
+        bases, spectra = _all_bases(tensors, modes, chosen)
+        cuts = [{} for _ in tensors] if tolerance is None else _tolerance_ranks(tensors, spectra, tolerance)
+    except RuntimeError as error:  # LAPACK's complaint, or ours about a spectrum
+        bad = [index for index, tensor in enumerate(tensors) if not bool(tensor.isfinite().all())]
+        if not bad:
+            raise
+        raise NonFiniteError(
+            f"truncated_hosvd: tensors {bad} hold NaN or infinity; all entries must be finite. "
+            "Lower the learning rate or look for the layer that overflows."
+        ) from error
+    results = []
+    for index, tensor in enumerate(tensors):
+        kept: dict[int, int] = {}
+        for position, mode in enumerate(modes[index]):
+            if ranks is not None:
+                kept[mode] = _checked_rank(ranks[index][position], tensor.shape[mode], mode)
+            elif tolerance is not None:
+                ceiling = tensor.shape[mode] if max_ranks is None else max_ranks[index][position]
+                kept[mode] = max(min(cuts[index][mode], ceiling), min(min_rank, tensor.shape[mode]), 1)
+            else:
+                kept[mode] = tensor.shape[mode]
+        if _is_matrix(tensor, modes[index]):
+            # Both sides of a matrix are cut at the same place, or matching directions would be lost.
+            rank = min(kept[mode] for mode in _active(tensor, modes[index]))
+            kept.update(dict.fromkeys(_active(tensor, modes[index]), rank))
+        results.append(_project(tensor, bases[index], spectra[index], kept, cuts[index]))
+    return results
+
+
+def sequential_hosvd(
+    tensor: Tensor,
+    modes: tuple[int, ...],
+    *,
+    tolerance: float | None = None,
+    ranks: tuple[int, ...] | None = None,
+    method: Method | None = None,
+) -> HOSVD:
+    """Sequentially truncated HOSVD of one dense tensor: each mode works on what the earlier ones left.
+
+    Arguments:
+        tensor: any shape.
+        modes: the modes to treat, in this order.
+        tolerance: relative Frobenius error over all modes together, ``0 <= tolerance < 1``.
+        ranks: instead of a tolerance, the rank of each mode.
+        method: ``'gram'``, ``'svd'``, or None for the faster one that resolves the tolerance.
+
+    Returns:
+        The :class:`HOSVD`. What a mode does not use of its share of the error passes to the later modes.
+
+    Raises:
+        NonFiniteError: the tensor holds NaN or infinity.
+        RankError: a rank outside 1..n_i.
+
+    Reference:
+        Vannieuwenhoven, Vandebril, Meerbergen 2012, "A new truncation strategy for the higher-order singular
+        value decomposition", algorithm 1.
+
+    Example:
+        >>> import torch
+        >>> result = sequential_hosvd(torch.ones(4, 5, 6), (0, 1, 2), tolerance=0.1)
+        >>> tuple(result.core.shape)
+        (1, 1, 1)
+    """
+    work = tensor.to(spectrum_dtype(tensor))
+    norm = torch.linalg.vector_norm(work)
+    if not bool(norm.isfinite()):
+        raise NonFiniteError(
+            "sequential_hosvd: the tensor holds NaN or infinity; all entries must be finite."
+        )
+    # With given ranks the Gram path is good enough: vectors below its resolution are noise beside the rest.
+    chosen = method or ("gram" if ranks is not None else method_for(tolerance))
+    matrix = _is_matrix(tensor, modes)
+    budget = (max(tolerance or 0.0, rank_floor(tensor)) * norm) ** 2
+    bases, spectra, kept = {}, {}, {}
+    for position, mode in enumerate(modes):
+        matrix_form = unfold(work, mode)
+        # More vectors than the unfolding has rank are needed only where the ranks ask for them.
+        square = ranks is not None and ranks[position] > min(matrix_form.shape)
+        vectors, values = left_singular(matrix_form, chosen, square=square)
+        share = budget if matrix else budget / (len(modes) - position)
+        tails = values.square().flip(-1).cumsum(-1).flip(-1)
+        if ranks is not None:
+            rank = _checked_rank(ranks[position], min(work.shape[mode], vectors.shape[-1]), mode)
+        else:
+            rank = max(int((tails > share).sum()), 1)
+            budget = budget - (tails[rank] if rank < len(tails) else 0.0)
+        bases[mode] = vectors[:, :rank]
+        spectra[mode], kept[mode] = values, rank
+        work = mode_product(work, bases[mode].mT, mode)
+    error = _lost(norm, work)
+    return HOSVD(
+        work.to(tensor.dtype), {m: b.to(tensor.dtype) for m, b in bases.items()}, spectra, error, kept
+    )
+
+
+def _checked_rank(rank: int, size: int, mode: int) -> int:
+    if not 1 <= rank <= size:
+        raise RankError(
+            f"HOSVD: the rank of mode {mode} must lie in 1..{size}, got {rank}; pass a rank in range."
+        )
+    return rank
+
+
+def _active(tensor: Tensor, modes: tuple[int, ...]) -> tuple[int, ...]:
+    """The treated modes that have something to cut."""
+    return tuple(mode for mode in modes if tensor.shape[mode] > 1)
+
+
+def _is_matrix(tensor: Tensor, modes: tuple[int, ...]) -> bool:
+    active = _active(tensor, modes)
+    return len(active) == 2 and prod(tensor.shape) == tensor.shape[active[0]] * tensor.shape[active[1]]
+
+
+def _all_bases(
+    tensors: Sequence[Tensor], modes: Sequence[tuple[int, ...]], method: Method
+) -> tuple[list[dict[int, Tensor]], list[dict[int, Tensor]]]:
+    """Every singular basis (n, n) and spectrum (n), batched over the unfoldings of equal shape."""
+    bases: list[dict[int, Tensor]] = [{} for _ in tensors]
+    spectra: list[dict[int, Tensor]] = [{} for _ in tensors]
+    pairs, matrices, places, unfoldings = [], [], [], []
+    for index, tensor in enumerate(tensors):
+        both = _active(tensor, modes[index]) if _is_matrix(tensor, modes[index]) else ()
+        if both:
+            pairs.append((index, *both))
+            matrices.append(unfold(tensor, both[0]))
+        rest = [mode for mode in modes[index] if mode not in both]
+        places += [(index, mode) for mode in rest]
+        unfoldings += [unfold(tensor, mode) for mode in rest]
+    if matrices:
+        found = map_same_shape(_both_sides, matrices)
+        for (index, row, column), (left, right, row_values, column_values) in zip(pairs, found, strict=True):
+            bases[index].update({row: left, column: right})
+            spectra[index].update({row: row_values, column: column_values})
+    if unfoldings:
+        found = map_same_shape(lambda matrix: left_singular(matrix, method, square=True), unfoldings)
+        for (index, mode), (vectors, values) in zip(places, found, strict=True):
+            bases[index][mode], spectra[index][mode] = vectors, values
+    return bases, spectra
+
+
+def _both_sides(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """All left and right singular vectors of matrices (..., n, N), and the spectrum padded to either length."""
+    left, values, right = torch.linalg.svd(matrix.to(spectrum_dtype(matrix)))
+    right, count = right.mT, values.shape[-1]
+    fixed = fixed_signs(left)
+    # The right vectors turn with the left ones, so that the diagonal core stays positive.
+    signs = (fixed * left).sum(-2, keepdim=True).sign()[..., :count]
+    right = torch.cat([right[..., :count] * signs, right[..., count:]], dim=-1)
+    rows, columns = (torch.nn.functional.pad(values, (0, size - count)) for size in matrix.shape[-2:])
+    return fixed, right, rows, columns
+
+
+def _tolerance_ranks(
+    tensors: Sequence[Tensor], spectra: list[dict[int, Tensor]], tolerance: float
+) -> list[dict[int, int]]:
+    """Smallest ranks whose tails obey the tolerance. One host sync."""
+    counts = []
+    for tensor, by_mode in zip(tensors, spectra, strict=True):
+        active = [mode for mode in by_mode if tensor.shape[mode] > 1]
+        parts = 1 if _is_matrix(tensor, tuple(by_mode)) else max(len(active), 1)
+        relative = max(tolerance / parts**0.5, rank_floor(tensor))
+        for values in by_mode.values():
+            squares = values.square()
+            tails = squares.flip(-1).cumsum(-1).flip(-1)
+            count = (tails > relative**2 * squares.sum()).sum()
+            counts.append(torch.where(squares.sum().isfinite(), count, -1))
+    if not counts:
+        return [{} for _ in tensors]
+    flat = iter(torch.stack(counts).tolist())
+    ranks = [{mode: int(next(flat)) for mode in by_mode} for by_mode in spectra]
+    if any(rank < 0 for by_mode in ranks for rank in by_mode.values()):
+        raise NonFiniteError("truncated_hosvd: a spectrum is not finite; all entries must be finite numbers.")
+    return ranks
+
+
+def _project(
+    tensor: Tensor,
+    bases: dict[int, Tensor],
+    spectra: dict[int, Tensor],
+    kept: dict[int, int],
+    demanded: dict[int, int],
+) -> HOSVD:
+    work = tensor.to(spectrum_dtype(tensor))
+    norm = torch.linalg.vector_norm(work)
+    cut = {mode: bases[mode][:, : kept[mode]] for mode in bases}
+    for mode, basis in cut.items():
+        work = mode_product(work, basis.mT, mode)
+    core = work.to(tensor.dtype).contiguous()
+    cut = {mode: basis.to(tensor.dtype) for mode, basis in cut.items()}
+    return HOSVD(
+        core, cut, spectra, _lost(norm, work), {mode: max(rank, 1) for mode, rank in demanded.items()}
+    )
+
+
+def _lost(norm: Tensor, core: Tensor) -> Tensor:
+    """Norm of what an orthogonal projection removed, by Pythagoras in float64."""
+    return (norm.square() - torch.linalg.vector_norm(core).square()).clamp_min(0).sqrt()

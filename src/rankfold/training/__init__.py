@@ -1,0 +1,21 @@
+"""Floor 4: training on the low-rank manifold."""
+
+from rankfold.training._loop import EpochMetrics, Progress, evaluate, fit
+from rankfold.training._optimizer import TDLRT
+from rankfold.training._records import RankRecord
+from rankfold.training._transport import TRANSPORT_RULES, TransportRule, register_transport
+from rankfold.training.integrators import INTEGRATORS, Integrator
+
+__all__ = [
+    "INTEGRATORS",
+    "TDLRT",
+    "TRANSPORT_RULES",
+    "EpochMetrics",
+    "Integrator",
+    "Progress",
+    "RankRecord",
+    "TransportRule",
+    "evaluate",
+    "fit",
+    "register_transport",
+]

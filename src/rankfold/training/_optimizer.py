@@ -1,0 +1,452 @@
+"""The TDLRT optimiser: a thin stateful shell over integrators, truncation and state transport."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from rankfold._errors import NonFiniteError, OptimizerError
+from rankfold.convert import factorized_layers
+from rankfold.formats import Truncation, truncate_orthonormal
+from rankfold.layers import FactorizedLayer, replace_data
+from rankfold.ranks import Fraction, RankPolicy, as_policy
+from rankfold.training._finite import require_finite_gradients
+from rankfold.training._options import check_options
+from rankfold.training._records import RankRecord
+from rankfold.training._replay import Replay
+from rankfold.training._transport import pad_state, rotate_state, transport_rule
+from rankfold.training.integrators import INTEGRATORS, Gradients
+
+__all__ = ["TDLRT"]
+
+# The product of two bases that are orthonormal to rounding is so again, but the rounding adds up over
+# thousands of truncations; at this many eps a factor is orthonormalised anew, well before 1e-5 in float32.
+_DEFECT_IN_EPS = 30
+
+_STATE_KEY = "tdlrt"
+
+
+class TDLRT(Optimizer):
+    """Trains the factorised layers of a model on the manifold of low-rank tensors, and the rest as usual.
+
+    A cycle is a basis step, ``core_steps`` steps of the inner optimiser on the cores, and a truncation to
+    ``tolerance``. The basis step uses one gradient to turn or widen the bases and leaves the cores alone. The inner
+    optimiser trains the cores and every dense parameter; it never sees a basis, so weight decay acts on cores
+    only, where ``||C|| = ||W||``. When ranks change its state moves along. Between cycles all ranks are exact.
+
+    Without a closure each ``step()`` uses one gradient, so a cycle takes ``1 + core_steps`` calls. With
+    ``core_steps=1`` and a closure one call is one cycle: the closure is evaluated twice on the same batch with the
+    same random numbers (the paper's two-gradient step). ``integrator='parallel'`` needs no second gradient.
+
+    Arguments:
+        model: a module with factorised layers (see :func:`rankfold.factorize`). Bases that are not orthonormal, or
+            cores far from HOSVD form, are brought there; the function stays the same.
+        inner_optimizer_class: ``torch.optim.SGD``, ``Adam``, ``AdamW``, or one made known with
+            :func:`rankfold.register_transport`.
+        tolerance: relative truncation error of each weight, in [0, 1). 0.05 to 0.2 are usual.
+        integrator: ``'augmented'``, ``'parallel'`` or ``'fixed'``.
+        core_steps: steps on the cores between two basis steps, at least 1. A new direction survives truncation
+            only once it has grown above the tolerance, which takes several steps at small learning rates.
+        min_rank: no mode is cut below this (as far as its shape allows). At least 1.
+        max_rank: None, or a policy, whole number or fraction that no truncation exceeds.
+        tolerance_warmup: number of steps over which the tolerance rises linearly from 0.
+        freeze_bases_after: None, or the number of steps after which bases and ranks stay and only cores train.
+        param_groups: None, or dictionaries as ``torch.optim`` takes them, over the model's parameters; bases among
+            them are left out.
+        on_truncation: called with a :class:`RankRecord` for every layer at every truncation.
+        **inner_arguments: for the inner optimiser, such as ``lr``.
+
+    Raises:
+        OptionError: an argument out of range.
+        OptimizerError: no factorised layer to train, or an inner optimiser whose state cannot be moved.
+
+    Reference:
+        Zangrando, Schotthöfer, Ceruti, Kusch, Tudisco 2024, "Geometry-aware training of factorized layers in
+        tensor Tucker format", algorithm 1; core steps as in Schotthöfer et al. 2025, "Dynamical low-rank
+        compression of neural networks with robustness under adversarial attacks", algorithm 1.
+
+    Example:
+        >>> import torch, rankfold as rf
+        >>> from torch import nn
+        >>> _ = torch.manual_seed(0)
+        >>> model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 4))
+        >>> _ = rf.factorize(model, rank=4)
+        >>> optimizer = rf.TDLRT(model, torch.optim.SGD, lr=0.1, momentum=0.9, tolerance=0.1)
+        >>> x, y = torch.randn(128, 64), torch.randint(0, 4, (128,))
+        >>> for _ in range(22):
+        ...     optimizer.zero_grad()
+        ...     loss = nn.functional.cross_entropy(model(x), y)
+        ...     loss.backward()
+        ...     _ = optimizer.step()
+        >>> bool(loss < 1.2), sorted(optimizer.records)
+        (True, ['0', '2'])
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        inner_optimizer_class: type[Optimizer],
+        *,
+        tolerance: float = 0.1,
+        integrator: str = "augmented",
+        core_steps: int = 10,
+        min_rank: int = 1,
+        max_rank: RankPolicy | int | float | None = None,
+        tolerance_warmup: int = 0,
+        freeze_bases_after: int | None = None,
+        param_groups: Iterable[Mapping[str, Any]] | None = None,
+        on_truncation: Callable[[RankRecord], None] | None = None,
+        **inner_arguments: Any,
+    ) -> None:
+        check_options(tolerance, core_steps, min_rank, tolerance_warmup, freeze_bases_after)
+        self.integrator = INTEGRATORS[integrator]
+        self.transport = transport_rule(inner_optimizer_class)
+        self.tolerance, self.core_steps, self.min_rank = tolerance, core_steps, min_rank
+        self.tolerance_warmup, self.freeze_bases_after = tolerance_warmup, freeze_bases_after
+        self.on_truncation = on_truncation
+        #: The latest truncation of each layer.
+        self.records: dict[str, RankRecord] = {}
+        self.steps_done = 0
+        self._core_steps_left = 0
+        self._ranks_before: dict[str, tuple[int, ...]] = {}  # of the layers in the current cycle
+
+        self.model = model
+        self.layers = _trainable_layers(model)
+        bases = [factor for layer in self.layers.values() for factor in layer.factors.values()]
+        groups = _inner_groups(model, {id(basis) for basis in bases}, param_groups)
+        policy = as_policy(Fraction(1.0) if max_rank is None else max_rank)
+        self.max_ranks = {
+            name: policy(layer.weight_shape, layer.modes) for name, layer in self.layers.items()
+        }
+        self._names = {parameter: name for name, parameter in model.named_parameters()}
+
+        self.inner = inner_optimizer_class(groups, **inner_arguments)
+        self._ready = False
+        # The bases form a last group of this optimiser, so that GradScaler unscales their gradients and schedulers
+        # move the step length of the fixed integrator; the inner optimiser does not have it.
+        super().__init__([*self.inner.param_groups, {"params": bases}], dict(self.inner.defaults))
+        self._ready = True
+        self.state = self.inner.state
+        _bring_to_form(self.layers)
+
+    # -- the step --------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Use the gradients of one batch: a basis step, a core step, or with a closure and one core step a cycle.
+
+        Arguments:
+            closure: clears the gradients, evaluates the loss, calls ``backward`` and returns the loss.
+
+        Returns:
+            What the closure returned at its first evaluation, or None.
+
+        Raises:
+            NonFiniteError: a gradient holds NaN or infinity; nothing was changed.
+        """
+        whole_cycle = closure is not None and self.core_steps == 1 and self._basis_step_is_next()
+        replay = Replay(self.model) if whole_cycle else None
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self._require_finite()
+        if self._basis_step_is_next():
+            self._begin_cycle(closure, replay)
+        else:
+            self.inner.step()
+            self._core_steps_left = max(self._core_steps_left - 1, 0)
+        self.steps_done += 1
+        if self._ranks_before and self._core_steps_left == 0:
+            self.truncate()
+        return loss
+
+    def _basis_step_is_next(self) -> bool:
+        frozen = self.freeze_bases_after is not None and self.steps_done >= self.freeze_bases_after
+        return self._core_steps_left == 0 and not frozen
+
+    def _begin_cycle(self, closure: Callable[[], Any] | None, replay: Replay | None) -> None:
+        taking_part = {
+            name: layer
+            for name, layer in self.layers.items()
+            if all(p.grad is not None for p in (layer.core, *layer.factors.values()))
+        }
+        if not taking_part:
+            self.inner.step()
+            return
+        rates = [float(self.param_groups[-1]["lr"])] * len(taking_part)
+        tuckers = [layer.tucker for layer in taking_part.values()]
+        steps = self.integrator.advance(tuckers, [_gradients(layer) for layer in taking_part.values()], rates)
+        states = [
+            self._moved_state(layer, step.rotations, dict(enumerate(step.tucker.ranks)))
+            for layer, step in zip(taking_part.values(), steps, strict=True)
+        ]
+        undo = [
+            (
+                layer,
+                layer.core.data,
+                {m: f.data for m, f in layer.factors.items()},
+                self.state.get(layer.core),
+            )
+            for layer in taking_part.values()
+        ]
+        self._ranks_before = {name: layer.ranks for name, layer in taking_part.items()}
+        for layer, step, state in zip(taking_part.values(), steps, states, strict=True):
+            layer.assign(step.tucker)
+            self._set_state(layer, state)
+            layer.core.grad = step.core_gradient
+        self._core_steps_left = self.core_steps
+        if self.integrator.single_gradient:
+            self._core_steps_left -= 1
+        elif replay is not None:
+            assert closure is not None
+            try:
+                with replay.second_pass(), torch.enable_grad():
+                    self.zero_grad()
+                    closure()
+                self._require_finite()
+            except BaseException:
+                self._undo(undo)
+                raise
+            self._core_steps_left = 0
+        # Where the core gradient is not known yet, it is None and the inner optimiser moves dense parameters only.
+        self.inner.step()
+
+    def _undo(self, undo: list[Any]) -> None:
+        for layer, core, factors, state in undo:
+            for parameter, value in (
+                (layer.core, core),
+                *((layer.factors[m], f) for m, f in factors.items()),
+            ):
+                replace_data(parameter, value)
+            self._set_state(layer, state)
+        self._ranks_before, self._core_steps_left = {}, 0
+
+    @torch.no_grad()
+    def truncate(self) -> None:
+        """End the current cycle now: cut every basis to the tolerance, so that all ranks are exact.
+
+        Called by :meth:`step` at the end of each cycle. Call it before evaluating or saving a model in the middle of
+        one; between cycles it does nothing.
+
+        Raises:
+            NonFiniteError: a core has become NaN or infinite; names the layer and step.
+        """
+        layers = {name: self.layers[name] for name in self._ranks_before}
+        if not layers:
+            return
+        tuckers = [layer.tucker for layer in layers.values()]
+        adaptive = self.integrator.adaptive
+        try:
+            results = truncate_orthonormal(
+                tuckers,
+                tolerance=self.current_tolerance if adaptive else None,
+                min_rank=self.min_rank,
+                max_ranks=[self.max_ranks[name] for name in layers],
+            )
+        except NonFiniteError:
+            bad = [name for name, layer in layers.items() if not bool(layer.core.isfinite().all())]
+            raise NonFiniteError(
+                f"TDLRT: after step {self.steps_done} the core of {', '.join(bad)} holds NaN or infinity; "
+                "lower the learning rate or clip the gradients, and start from the last checkpoint."
+            ) from None
+        norms = [layer.core.detach().norm() for layer in layers.values()]
+        augmented = [layer.ranks for layer in layers.values()]
+        states = [
+            self._moved_state(layer, {mode: rotation.mT for mode, rotation in result.rotations.items()}, {})
+            for layer, result in zip(layers.values(), results, strict=True)
+        ]
+        for layer, result, state in zip(layers.values(), results, states, strict=True):
+            layer.assign(result.tucker)
+            self._set_state(layer, state)
+        defects = [layer.tucker.orthonormality_defect() for layer in layers.values()]
+        measured = torch.stack(
+            [
+                torch.stack([part.to(defects[0].device, torch.float64) for part in parts])
+                for parts in zip((result.error for result in results), norms, defects, strict=True)
+            ]
+        ).tolist()
+        for (name, layer), result, wide, (error, norm, defect) in zip(
+            layers.items(), results, augmented, measured, strict=True
+        ):
+            if defect > _DEFECT_IN_EPS * torch.finfo(layer.core.dtype).eps:
+                layer.assign(layer.tucker.orthonormalize())
+            record = RankRecord(
+                step=self.steps_done,
+                layer=name,
+                ranks_before=self._ranks_before[name],
+                ranks=layer.ranks,
+                truncation_error=error / norm if norm else 0.0,
+                orthonormality_defect=defect,
+                rank_capped=adaptive and _capped(layer, result, wide, self._ranks_before[name]),
+            )
+            self.records[name] = record
+            if self.on_truncation is not None:
+                self.on_truncation(record)
+        self._ranks_before, self._core_steps_left = {}, 0
+
+    @property
+    def current_tolerance(self) -> float:
+        """The tolerance of the next truncation, warm-up considered."""
+        if not self.tolerance_warmup:
+            return self.tolerance
+        return self.tolerance * min(1.0, self.steps_done / self.tolerance_warmup)
+
+    def clip_grad_norm_(self, max_norm: float) -> Tensor:
+        """Scale the gradients that the inner optimiser uses, so that their joint norm is at most ``max_norm``.
+
+        Gradients of bases carry factors of the cores and only give directions; they neither count nor change.
+
+        Arguments:
+            max_norm: largest allowed norm, over 0.
+
+        Returns:
+            The norm before.
+        """
+        parameters = [parameter for group in self.inner.param_groups for parameter in group["params"]]
+        return nn.utils.clip_grad_norm_(parameters, max_norm)
+
+    # -- state -----------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """As of every optimiser, with a further entry for the cycle; plain numbers and tensors only."""
+        result = super().state_dict()
+        result[_STATE_KEY] = {
+            "steps_done": self.steps_done,
+            "core_steps_left": self._core_steps_left,
+            "ranks_before": {name: list(ranks) for name, ranks in self._ranks_before.items()},
+            "ranks": {name: list(layer.ranks) for name, layer in self.layers.items()},
+        }
+        return result
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what :meth:`state_dict` gave. Load the model's state first, for it brings the ranks.
+
+        Raises:
+            OptimizerError: the state belongs to other layers or ranks than the model has; nothing was changed.
+        """
+        if _STATE_KEY not in state_dict:
+            raise OptimizerError(
+                "TDLRT: the state is not one of TDLRT; pass what TDLRT.state_dict() returned."
+            )
+        cycle = state_dict[_STATE_KEY]
+        ranks = {name: list(layer.ranks) for name, layer in self.layers.items()}
+        if cycle["ranks"] != ranks:
+            differing = [
+                name for name in {**ranks, **cycle["ranks"]} if cycle["ranks"].get(name) != ranks.get(name)
+            ]
+            raise OptimizerError(
+                f"TDLRT: the state was saved with layer {differing[0]!r} at ranks {cycle['ranks'].get(differing[0])}, "
+                f"the model has {ranks.get(differing[0])}; load the model's state before the optimiser's."
+            )
+        super().load_state_dict({key: value for key, value in state_dict.items() if key != _STATE_KEY})
+        self.steps_done = cycle["steps_done"]
+        self._core_steps_left = cycle["core_steps_left"]
+        self._ranks_before = {name: tuple(ranks) for name, ranks in cycle["ranks_before"].items()}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # As in torch, hooks stay behind, and so does the instance's `step` that learning rate schedulers wrap.
+        return {key: value for key, value in self.__dict__.items() if key != "step" and "_hooks" not in key}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        # Both optimisers look at the same groups and the same state, also after torch has replaced them.
+        self.inner.param_groups = self.param_groups[:-1]
+        self.inner.state = self.state
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add dense parameters, trained by the inner optimiser."""
+        if not self._ready:
+            super().add_param_group(param_group)
+            return
+        self.inner.add_param_group(param_group)
+        self.param_groups.insert(-1, self.inner.param_groups[-1])
+
+    def _moved_state(
+        self, layer: FactorizedLayer, rotations: dict[int, Tensor], ranks: dict[int, int]
+    ) -> dict[str, Any] | None:
+        state = self.state.get(layer.core)
+        if not state:
+            return None
+        if rotations:
+            return rotate_state(state, self.transport, layer.core, rotations)
+        return pad_state(state, self.transport, layer.core, ranks)
+
+    def _set_state(self, layer: FactorizedLayer, state: dict[str, Any] | None) -> None:
+        if state is None:
+            self.state.pop(layer.core, None)
+        else:
+            self.state[layer.core] = state
+
+    def _require_finite(self) -> None:
+        require_finite_gradients(self._names, self.steps_done + 1)
+
+
+def _gradients(layer: FactorizedLayer) -> Gradients:
+    core = layer.core.grad
+    factors = {mode: factor.grad for mode, factor in layer.factors.items() if factor.grad is not None}
+    assert core is not None
+    return Gradients(core, factors)
+
+
+def _capped(
+    layer: FactorizedLayer, result: Truncation, augmented: tuple[int, ...], before: tuple[int, ...]
+) -> bool:
+    shape = layer.weight_shape
+    for mode, demanded in result.demanded.items():
+        uncut = before[mode] < augmented[mode] == demanded < shape[mode]
+        if uncut or layer.ranks[mode] < demanded:
+            return True
+    return False
+
+
+def _trainable_layers(model: nn.Module) -> dict[str, FactorizedLayer]:
+    layers = {
+        name: layer
+        for name, layer in factorized_layers(model)
+        if all(parameter.requires_grad for parameter in (layer.core, *layer.factors.values()))
+    }
+    if not layers:
+        raise OptimizerError(
+            "TDLRT: the model has no factorised layer to train; call rankfold.factorize(model) first."
+        )
+    return layers
+
+
+def _inner_groups(
+    model: nn.Module, bases: set[int], param_groups: Iterable[Mapping[str, Any]] | None
+) -> list[dict[str, Any]]:
+    """Groups without bases; by default one with everything that is trained."""
+    if param_groups is None:
+        param_groups = [
+            {"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}
+        ]
+    groups = []
+    for group in param_groups:
+        given = group["params"]
+        parameters = [given] if isinstance(given, Tensor) else list(given)
+        groups.append({**group, "params": [p for p in parameters if id(p) not in bases]})
+    listed = {id(parameter) for group in groups for parameter in group["params"]}
+    missing = [
+        name
+        for name, layer in factorized_layers(model)
+        if layer.core.requires_grad and id(layer.core) not in listed
+    ]
+    if missing:
+        raise OptimizerError(
+            f"TDLRT: param_groups lack the core of {missing[0]!r}; "
+            "list it, or freeze the layer with requires_grad_(False)."
+        )
+    return groups
+
+
+@torch.no_grad()
+def _bring_to_form(layers: dict[str, FactorizedLayer]) -> None:
+    """Orthonormal bases and cores in HOSVD form, where they are not so already; a resumed model stays bit for bit."""
+    for layer in layers.values():
+        tucker = layer.tucker
+        eps = torch.finfo(layer.core.dtype).eps
+        if float(tucker.orthonormality_defect()) > _DEFECT_IN_EPS * eps or not tucker.is_rotated():
+            layer.assign(tucker.rotate())
