@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rankfold._errors import OptionError
+from rankfold.formats import Tucker
 from rankfold.layers._base import FactorizedLayer, RankLike
 
 __all__ = ["Embedding"]
@@ -19,7 +20,8 @@ class Embedding(FactorizedLayer):
     """``nn.Embedding`` with the table U S Vᵀ: looks up thin rows and maps them to the full dimension.
 
     Arguments:
-        num_embeddings, embedding_dim, padding_idx, scale_grad_by_freq, device, dtype: as of ``nn.Embedding``.
+        num_embeddings, embedding_dim, scale_grad_by_freq, device, dtype: as of ``nn.Embedding``.
+        padding_idx: as of ``nn.Embedding``; its row is always zero.
         max_norm, norm_type: rows longer than ``max_norm`` are returned shortened to it, as ``nn.Embedding``
             does, but the stored table keeps their length.
         sparse: must be False, for a change of basis touches every row.
@@ -81,16 +83,21 @@ class Embedding(FactorizedLayer):
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """As of the base class; the padding row is zero in the factor, and stays so in training."""
+        """As of the base class, with the padding row zero and the other columns orthonormal without it."""
         super().reset_parameters(generator)
         if self.padding_idx is not None:
-            factor = self.factors[0]
-            factor[self.padding_idx] = 0
-            if factor.shape[0] > factor.shape[1]:
-                # QR keeps a zero row zero: every new column is a combination of the old ones.
-                basis, triangle = torch.linalg.qr(factor.float())
-                factor.copy_(basis)
-                self.core.copy_(triangle.to(self.core.dtype) @ self.core)
+            self._clear_padding_row()
+            self.assign(self.tucker.orthonormalize())
+
+    @torch.no_grad()
+    def assign(self, tucker: Tucker) -> None:
+        """As of the base class; the padding row stays zero, which QR would keep only up to rounding."""
+        super().assign(tucker)
+        self._clear_padding_row()
+
+    def _clear_padding_row(self) -> None:
+        if self.padding_idx is not None:
+            self.factors[0].data[self.padding_idx] = 0
 
     def _weight_variance(self) -> float:
         return 1.0  # nn.Embedding draws from the standard normal distribution
