@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from tests.training.problems import core_gradient, random_tensor, random_tucker
 
 from rankfold.formats import Tucker, truncate_orthonormal
 from rankfold.testing import linear_loss_gradients
 from rankfold.training.integrators import INTEGRATORS
-from tests.training.problems import core_gradient, random_tensor, random_tucker
 
 SHAPE = (12, 10, 3, 3)
 

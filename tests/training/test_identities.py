@@ -2,11 +2,6 @@
 
 import pytest
 import torch
-
-from rankfold.formats import Tucker
-from rankfold.linalg import fold_mode, mode_product, unfold
-from rankfold.testing import linear_loss_gradients
-from rankfold.training.integrators import INTEGRATORS, basis_gradients
 from tests.training.problems import (
     core_gradient,
     projector,
@@ -16,6 +11,11 @@ from tests.training.problems import (
     tangent_projection,
 )
 
+from rankfold.formats import Tucker
+from rankfold.linalg import fold_mode, mode_product, unfold
+from rankfold.testing import linear_loss_gradients
+from rankfold.training.integrators import INTEGRATORS, basis_gradients
+
 SHAPE, RANKS = (12, 10, 3, 3), (4, 3, 2, 2)
 
 
@@ -24,7 +24,7 @@ def tucker(request):
     return random_tucker(SHAPE, RANKS, rotate=request.param)
 
 
-@pytest.fixture()
+@pytest.fixture
 def gradient():
     return random_tensor(*SHAPE, seed=99)
 

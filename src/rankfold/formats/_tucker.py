@@ -18,6 +18,7 @@ from rankfold.linalg import (
     orthonormality_defect,
     orthonormalize,
     sequential_hosvd,
+    spectrum_dtype,
     truncated_hosvd,
     unfold,
 )
@@ -130,7 +131,7 @@ class Tucker:
 
     def orthonormality_defect(self) -> Tensor:
         """Largest ``|U_iᵀ U_i - I|`` over the modes, a scalar float64 tensor."""
-        defects = [orthonormality_defect(factor) for factor in self.factors if factor is not None]
+        defects = [orthonormality_defect(factor.detach()) for factor in self.factors if factor is not None]
         return torch.stack(defects).amax() if defects else torch.zeros((), dtype=torch.float64)
 
     def is_rotated(self) -> bool:
@@ -139,12 +140,14 @@ class Tucker:
         Returns:
             True if no two slices have a cosine above 1e-3, far from where basis gradients begin to lose digits.
         """
-        largest = [torch.zeros((), dtype=torch.float64, device=self.core.device)]
+        core = self.core.detach().to(spectrum_dtype(self.core))
+        # Rows beyond the numerical rank are what rounding left of zero, and point anywhere.
+        noise = 4 * sum(core.shape) * torch.finfo(core.dtype).eps * torch.linalg.vector_norm(core)
+        largest = [torch.zeros_like(noise)]
         for mode in self.modes:
-            rows = unfold(self.core.detach().double(), mode)
-            rows = rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min(
-                torch.finfo(rows.dtype).tiny
-            )
+            rows = unfold(core, mode)
+            length = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+            rows = torch.where(length > noise, rows / length, 0.0)
             largest.append((rows @ rows.mT).fill_diagonal_(0).abs().amax())
         return bool(torch.stack(largest).amax() < 1e-3)
 

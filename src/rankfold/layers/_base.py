@@ -98,11 +98,11 @@ class FactorizedLayer(nn.Module):
             generator: source of the random numbers; None is torch's global one.
         """
         for factor in self.factors.values():
-            work = torch.empty_like(factor, dtype=torch.float32).normal_(generator=generator)
+            work = _normal_like(factor, generator)
             if work.shape[0] >= work.shape[1]:
                 work = orthonormalize(work)
             factor.copy_(work)
-        core = torch.empty_like(self.core, dtype=torch.float32).normal_(generator=generator)
+        core = _normal_like(self.core, generator)
         norm = (self._weight_variance() * prod(self.weight_shape)) ** 0.5
         self.core.copy_(core * (norm / torch.linalg.vector_norm(core)))
         if self.bias is not None:
@@ -183,11 +183,13 @@ class FactorizedLayer(nn.Module):
         Arguments:
             tucker: same modes and dimensions as this layer's weight.
         """
-        replace_data(self.core, tucker.core)
+        # One memory layout whatever computed the values: kernels sum in the order of the layout, and a resumed run,
+        # whose tensors come from a file, must sum in the same order.
+        replace_data(self.core, tucker.core.contiguous())
         for mode, parameter in self.factors.items():
             factor = tucker.factors[mode]
             assert factor is not None
-            replace_data(parameter, factor)
+            replace_data(parameter, factor.contiguous())
 
     def share(self, other: "FactorizedLayer") -> None:
         """Use the core and factors of another layer from now on, as tied weights do."""
@@ -215,7 +217,7 @@ class FactorizedLayer(nn.Module):
         ]
         stages = candidates[sizes.index(min(sizes))]
         result = stages[0] if len(stages) == 1 else nn.Sequential(*stages)
-        return result.train(self.training).requires_grad_(self.core.requires_grad)
+        return result.train(self.training)
 
     def _fold_stages(self, keep: tuple[int, ...]) -> list[nn.Module]:
         raise NotImplementedError
@@ -255,6 +257,10 @@ class FactorizedLayer(nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
+        problem = self._misfit(state_dict, prefix)
+        if problem is not None:
+            error_msgs.append(problem)
+            return
         self._reallocate(state_dict, prefix)
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
@@ -262,25 +268,35 @@ class FactorizedLayer(nn.Module):
         if prefix + "ranks" in unexpected_keys:
             unexpected_keys.remove(prefix + "ranks")
 
-    def _reallocate(self, state_dict: Any, prefix: str) -> None:
-        """Make room for stored tensors of another rank; where they do not fit this layer, leave it untouched."""
-        stored = {name: state_dict.get(f"{prefix}{name}") for name in ("core", *self._factor_names())}
-        core = stored["core"]
-        if any(value is None for value in stored.values()) or core.ndim != self.core.ndim:
-            return
-        shape = list(self.weight_shape)
-        for mode, parameter in self.factors.items():
+    def _misfit(self, state_dict: Any, prefix: str) -> str | None:
+        """Why stored core and factors are not those of a weight of this layer's shape and modes, or None."""
+        own = {name: f"{prefix}{name}" for name in ("core", *self._factor_names())}
+        if any(key not in state_dict for key in own.values()):
+            return None  # nn.Module reports missing keys itself
+        core, shape = state_dict[own["core"]], list(self.weight_shape)
+        others = [key for key in state_dict if key.startswith(f"{prefix}factor_") and key not in own.values()]
+        fits = core.ndim == len(shape) and not others
+        for mode, parameter in self.factors.items() if fits else ():
             shape[mode] = core.shape[mode]
-            if stored[f"factor_{mode}"].shape != (parameter.shape[0], core.shape[mode]):
-                return
-        if list(core.shape) != shape:
+            fits = fits and state_dict[own[f"factor_{mode}"]].shape == (parameter.shape[0], core.shape[mode])
+        if fits and list(core.shape) == shape:
+            return None
+        stored = ", ".join(f"{name} {tuple(state_dict[key].shape)}" for name, key in own.items())
+        return (
+            f"{prefix[:-1] or type(self).__name__}: got {stored}, which is no weight of shape {self.weight_shape} "
+            f"factorised along modes {self.modes}; the layer is unchanged."
+        )
+
+    def _reallocate(self, state_dict: Any, prefix: str) -> None:
+        """Make room for stored tensors of another rank, if all are there."""
+        stored = {name: state_dict.get(f"{prefix}{name}") for name in ("core", *self._factor_names())}
+        if any(value is None for value in stored.values()):
             return
         for name, value in stored.items():
             parameter = self._parameters[name]
             assert parameter is not None
             if parameter.shape != value.shape:
-                empty = torch.empty(value.shape, dtype=parameter.dtype, device=parameter.device)
-                replace_data(parameter, empty)
+                replace_data(parameter, torch.empty(value.shape, dtype=parameter.dtype, device=parameter.device))
 
     def _factor_names(self) -> list[str]:
         return [f"factor_{mode}" for mode in self.modes]
@@ -290,3 +306,9 @@ class FactorizedLayer(nn.Module):
         ranks = ", ".join(str(rank) for rank in self.ranks)
         parts = [f"{name}={getattr(self, name)!r}" for name in self.dense_arguments]
         return ", ".join([*parts, f"bias={self.bias is not None}", f"ranks=({ranks})"])
+
+
+def _normal_like(tensor: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Standard normal numbers, the same for every dtype, in float32 or better."""
+    numbers = torch.empty_like(tensor, dtype=torch.float32).normal_(generator=generator)
+    return numbers.to(torch.promote_types(tensor.dtype, torch.float32))
