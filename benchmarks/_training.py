@@ -1,12 +1,13 @@
 """Train one network on one data set, in Tucker form or dense."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-from rankfold import TDLRT, factorize
+from rankfold import TDLRT, RankRecord, factorize
 from rankfold.convert import factorized_layers
 from rankfold.data import Dataset, batches
 from rankfold.models import build_model
@@ -29,6 +30,7 @@ def train(
     warmup: float = 0.2,
     freeze: float = 0.8,
     core_steps: int = 10,
+    on_truncation: Callable[[RankRecord], None] | None = None,
 ) -> dict[str, Any]:
     """SGD with momentum and a cosine schedule; with a tolerance every layer is factorised and trained by TDLRT.
 
@@ -42,6 +44,7 @@ def train(
         warmup: share of the steps over which the tolerance rises.
         freeze: share of the steps after which only the cores train.
         core_steps: core steps per basis step.
+        on_truncation: receives a record at every truncation.
 
     Returns:
         Accuracies in percent after every epoch, compression in the factorised layers, ranks, seconds.
@@ -62,6 +65,7 @@ def train(
             core_steps=core_steps,
             tolerance_warmup=int(warmup * steps),
             freeze_bases_after=int(freeze * steps),
+            on_truncation=on_truncation,
             **options,
         )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
