@@ -168,6 +168,18 @@ def test_truncate_ends_the_cycle_at_any_time():
     assert optimizer.layers["4"].ranks > ranks["4"]
 
 
+def test_truncating_right_after_a_basis_step_cuts_nothing_a_second_time():
+    model = network()
+    optimizer = tdlrt(model, tolerance=0.3)
+    for seed in range(5):  # one cycle and the next basis step
+        one_step(model, optimizer, seed)
+    ranks, before = {name: record.ranks for name, record in optimizer.records.items()}, weights(model)
+    optimizer.truncate()
+    assert {name: layer.ranks for name, layer in optimizer.layers.items()} == ranks
+    for name, value in weights(model).items():
+        torch.testing.assert_close(value, before[name], rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(("inner", "tolerance"), [(torch.optim.SGD, 1e-12), (torch.optim.AdamW, 1e-9)])
 def test_up_and_down_without_gradient_change_leaves_the_next_step_alone(inner, tolerance):
     """Two optimisers in the same state; one widens and truncates in between. Their next core step is the same."""

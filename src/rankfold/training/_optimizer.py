@@ -239,10 +239,15 @@ class TDLRT(Optimizer):
             return
         tuckers = [layer.tucker for layer in layers.values()]
         adaptive = self.integrator.adaptive
+        # Right after a basis step nothing has grown in the new directions. Cutting to the tolerance a second time
+        # would only take from the old ones.
+        untrained = adaptive and self._core_steps_left == self.core_steps
+        before = [tuple(self._ranks_before[name][mode] for mode in layer.modes) for name, layer in layers.items()]
         try:
             results = truncate_orthonormal(
                 tuckers,
-                tolerance=self.current_tolerance if adaptive else None,
+                tolerance=self.current_tolerance if adaptive and not untrained else None,
+                ranks=before if untrained else None,
                 min_rank=self.min_rank,
                 max_ranks=[self.max_ranks[name] for name in layers],
             )
