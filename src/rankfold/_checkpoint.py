@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from rankfold._errors import CheckpointError
+from rankfold._errors import CheckpointError, ConversionError
 from rankfold.convert import factorize_like
 from rankfold.layers import FactorizedLayer
 
@@ -57,12 +58,19 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
     aliases: dict[str, str] = {}
     seen: dict[tuple[Any, ...], str] = {}
     for name, tensor in model.state_dict().items():
+        if not isinstance(tensor, Tensor):
+            raise CheckpointError(
+                f"{path}: {name!r} is a {type(tensor).__name__}; only tensors can be saved."
+            )
         key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) if tensor.numel() else (name,)
         if key in seen:
             aliases[name] = seen[key]
         else:
             seen[key] = name
-            tensors[name] = tensor.contiguous()
+            whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+            tensors[name] = (
+                tensor.contiguous() if whole else tensor.clone(memory_format=torch.contiguous_format)
+            )
     _write(path, tensors, {"layers": layers, "aliases": aliases})
 
 
@@ -77,11 +85,16 @@ def load(model: nn.Module, path: str | os.PathLike[str]) -> None:
         CheckpointError: the file is missing, damaged or of another model; the model is unchanged.
     """
     tensors, header = _read(path)
-    for name, source in header.get("aliases", {}).items():
-        tensors[name] = tensors[source]
+    try:
+        tensors.update({name: tensors[source] for name, source in header.get("aliases", {}).items()})
+    except KeyError as error:
+        raise CheckpointError(f"{path}: the file is damaged, it lacks the tensor {error}.") from error
     layers = header.get("layers", {})
     _check_fit(model, tensors, layers, path)
-    factorize_like(model, layers)
+    try:
+        factorize_like(model, layers)
+    except ConversionError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     model.load_state_dict(tensors)
 
 
@@ -166,9 +179,15 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, An
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("rankfold", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 - no mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
         raise CheckpointError(f"{path}: the file is damaged or no safetensors file ({error}).") from error
+    version = header.get("version", _FORMAT) if isinstance(header, dict) else header
+    if version != _FORMAT:
+        raise CheckpointError(
+            f"{path}: the file has format {version!r}, this library reads {_FORMAT!r}; use the version that wrote it."
+        )
+    return tensors, header
 
 
 def _check_fit(
@@ -180,20 +199,22 @@ def _check_fit(
     for name, module in modules.items():
         if name in layers:
             weight = getattr(module, "weight", None)
-            shape = None if weight is None else tuple(weight.shape)
+            shape = () if weight is None else tuple(weight.shape)
             if shape != tuple(layers[name]["shape"]):
                 raise CheckpointError(
                     f"{path}: layer {name!r} has a weight of shape {layers[name]['shape']}, the model's is {shape}; "
                     "build the model with the arguments it was saved with."
                 )
+            modes, ranks = tuple(layers[name]["modes"]), tuple(layers[name]["ranks"])
+            if isinstance(module, FactorizedLayer) and module.modes != modes:
+                raise CheckpointError(
+                    f"{path}: layer {name!r} is factorised along modes {modes}, the model's along {module.modes}; "
+                    "use a dense model."
+                )
             for key in [key for key in expected if key.startswith(f"{name}.") and not key.endswith(".bias")]:
                 del expected[key]
-            parts = [
-                f"{name}.core",
-                f"{name}.ranks",
-                *(f"{name}.factor_{mode}" for mode in layers[name]["modes"]),
-            ]
-            expected.update({key: tuple(tensors[key].shape) for key in parts if key in tensors})
+            expected.update({f"{name}.core": ranks, f"{name}.ranks": (len(ranks),)})
+            expected.update({f"{name}.factor_{mode}": (shape[mode], ranks[mode]) for mode in modes})
         elif isinstance(module, FactorizedLayer):
             raise CheckpointError(
                 f"{path}: layer {name!r} is factorised in the model and dense in the file; use a dense model."
@@ -214,21 +235,22 @@ def _encode(value: Any, tensors: dict[str, Tensor]) -> Any:
         key = str(len(tensors))
         tensors[key] = value.contiguous().clone()
         return {"tensor": key}
-    if isinstance(value, dict):
+    if isinstance(value, dict) and all(key is None or isinstance(key, int | float | str) for key in value):
         return {"dict": [[key, _encode(item, tensors)] for key, item in value.items()]}
     if isinstance(value, list | tuple):
         return {"list": [_encode(item, tensors) for item in value]}
     if value is None or isinstance(value, bool | int | float | str):
         return {"value": value}
     raise CheckpointError(
-        f"a training state may hold tensors and plain values only, got {type(value).__name__}."
+        f"a training state may hold tensors and plain values only, under plain keys, got {type(value).__name__}."
     )
 
 
 def _decode(node: dict[str, Any], tensors: dict[str, Tensor]) -> Any:
     ((kind, content),) = node.items()
     if kind == "tensor":
-        return tensors[content]
+        # A copy at an address that torch chose: kernels follow the alignment of their data.
+        return tensors[content].clone()
     if kind == "dict":
         return {key: _decode(item, tensors) for key, item in content}
     if kind == "list":

@@ -243,9 +243,7 @@ def _checked(
     converted = [candidate for candidate in candidates if candidate.factorized is not None]
     for candidate in converted:
         assert candidate.factorized is not None
-        model.set_submodule(candidate.names[0], candidate.factorized.dense())
-        for name in candidate.names[1:]:
-            model.set_submodule(name, model.get_submodule(candidate.names[0]))
+        replace_module(model, candidate.names, candidate.factorized, candidate.factorized.dense())
     try:
         reconstructed = outputs(model, example_inputs)
     finally:

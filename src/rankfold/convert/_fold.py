@@ -3,9 +3,11 @@
 import copy
 from collections.abc import Callable, Iterator
 
+import torch
 from torch import nn
 
 from rankfold.convert._replace import names_by_module, replace_module
+from rankfold.convert._rules import children_read_as_dense
 from rankfold.layers import FactorizedLayer
 
 __all__ = ["densify", "factorized_layers", "fold"]
@@ -24,8 +26,9 @@ def fold(model: nn.Module) -> nn.Module:
     """Copy a model with every factorised layer written as plain ``nn`` layers of the same function.
 
     Each layer becomes the chain of plain layers with the fewest parameters: factors are absorbed into the core
-    where that saves, down to one dense layer where low rank saves nothing. The result neither needs nor
-    imports this library. Layers of one class that share their weight go on sharing it.
+    where that saves, down to one dense layer where low rank saves nothing or where the parent reads the weight
+    itself, as ``nn.TransformerEncoderLayer`` does. The result neither needs nor imports this library. Layers
+    that share their weight go on sharing what is equal in their chains.
 
     Arguments:
         model: any module; it is not changed.
@@ -41,7 +44,7 @@ def fold(model: nn.Module) -> nn.Module:
         >>> [type(module).__name__ for module in fold(model)[0]]
         ['Linear', 'Linear']
     """
-    return _transformed(model, lambda layer: layer.folded(), same_class_only=True)
+    return _transformed(model, lambda layer: layer.folded())
 
 
 def densify(model: nn.Module) -> nn.Module:
@@ -63,30 +66,44 @@ def densify(model: nn.Module) -> nn.Module:
           (0): Linear(in_features=100, out_features=50, bias=True)
         )
     """
-    return _transformed(model, lambda layer: layer.dense(), same_class_only=False)
+    return _transformed(model, lambda layer: layer.dense())
 
 
-def _transformed(
-    model: nn.Module, transform: Callable[[FactorizedLayer], nn.Module], *, same_class_only: bool
-) -> nn.Module:
+def _transformed(model: nn.Module, transform: Callable[[FactorizedLayer], nn.Module]) -> nn.Module:
     result = copy.deepcopy(model)
-    made: dict[tuple[int, type | None], nn.Module] = {}
-    for module, names in names_by_module(result).items():
-        if not isinstance(module, FactorizedLayer):
-            continue
-        plain = transform(module)
-        first = made.setdefault((id(module.core), type(module) if same_class_only else None), plain)
-        if first is not plain:
-            _share_weights(first, plain)
-        if "" in names:
-            return plain
-        replace_module(result, names, module, plain)
+    names = names_by_module(result)
+    read = children_read_as_dense(result)
+    groups: dict[int, list[FactorizedLayer]] = {}
+    for module in names:
+        if isinstance(module, FactorizedLayer):
+            groups.setdefault(id(module.core), []).append(module)
+    for layers in groups.values():
+        plain = [layer.dense() if layer in read else transform(layer) for layer in layers]
+        _share_weights(plain)
+        if len(layers) > 1:  # chains of different classes share less than dense layers do
+            dense = [layer.dense() for layer in layers]
+            _share_weights(dense)
+            plain = min(dense, plain, key=_size)
+        for layer, module in zip(layers, plain, strict=True):
+            if "" in names[layer]:
+                return module
+            replace_module(result, names[layer], layer, module)
     return result
 
 
-def _share_weights(first: nn.Module, second: nn.Module) -> None:
-    sources = dict(first.named_parameters())
-    for name, _ in list(second.named_parameters()):
-        path, _, attribute = name.rpartition(".")
-        if attribute == "weight":
-            second.get_submodule(path).register_parameter("weight", sources[name])
+def _share_weights(modules: list[nn.Module]) -> None:
+    """Make one parameter of the equal weights of different modules, all made from one factorised weight."""
+    earlier: list[nn.Parameter] = []
+    for module in modules:
+        own = []
+        for name, parameter in list(module.named_parameters()):
+            path, _, attribute = name.rpartition(".")
+            if attribute == "weight":
+                shared = next((weight for weight in earlier if torch.equal(weight, parameter)), parameter)
+                module.get_submodule(path).register_parameter("weight", shared)
+                own.append(shared)
+        earlier += own
+
+
+def _size(modules: list[nn.Module]) -> int:
+    return sum(parameter.numel() for parameter in nn.ModuleList(modules).parameters())

@@ -13,7 +13,15 @@ from rankfold._registry import Registry
 from rankfold.formats import full_ranks
 from rankfold.layers import FactorizedLayer
 
-__all__ = ["RULES", "WEIGHT_READERS", "ConversionRule", "reason_to_skip", "rule_for"]
+__all__ = [
+    "ATTRIBUTE_READERS",
+    "RULES",
+    "WEIGHT_READERS",
+    "ConversionRule",
+    "children_read_as_dense",
+    "reason_to_skip",
+    "rule_for",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,22 @@ RULES: Registry[ConversionRule] = Registry(
 
 #: Parents that hand the weight of a child to a fused kernel instead of calling the child.
 WEIGHT_READERS: dict[type[nn.Module], tuple[str, ...]] = {nn.MultiheadAttention: ("out_proj",)}
+
+#: Parents that read ``child.weight``, whatever class the child has; a chain of layers has none.
+ATTRIBUTE_READERS: dict[type[nn.Module], tuple[str, ...]] = {
+    nn.TransformerEncoderLayer: ("linear1", "linear2")
+}
+
+
+def children_read_as_dense(model: nn.Module) -> set[nn.Module]:
+    """The children of a model that must have a ``weight``, because their parent reads it."""
+    return {
+        getattr(parent, child)
+        for parent in model.modules()
+        for reader, children in ATTRIBUTE_READERS.items()
+        if isinstance(parent, reader)
+        for child in children
+    }
 
 
 def rule_for(module: nn.Module) -> ConversionRule | None:

@@ -66,7 +66,7 @@ def truncate_orthonormal(
     cut = [
         index
         for index, (tucker, result) in enumerate(zip(tuckers, results, strict=True))
-        if result.core.shape != tucker.core.shape and result.core.numel() > max(result.core.shape)
+        if result.core.shape != tucker.core.shape and result.core.numel() > 1
     ]
     again = truncated_hosvd(
         [results[index].core for index in cut],

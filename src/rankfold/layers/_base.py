@@ -296,7 +296,9 @@ class FactorizedLayer(nn.Module):
             parameter = self._parameters[name]
             assert parameter is not None
             if parameter.shape != value.shape:
-                replace_data(parameter, torch.empty(value.shape, dtype=parameter.dtype, device=parameter.device))
+                replace_data(
+                    parameter, torch.empty(value.shape, dtype=parameter.dtype, device=parameter.device)
+                )
 
     def _factor_names(self) -> list[str]:
         return [f"factor_{mode}" for mode in self.modes]

@@ -20,4 +20,6 @@ def replace_data(parameter: nn.Parameter, value: Tensor) -> None:
         # so pass through another one (torch/csrc/autograd/variable.cpp, VariableHooks::set_data).
         other = torch.float16 if parameter.dtype != torch.float16 else torch.float32
         parameter.data = torch.empty(0, dtype=other, device=parameter.device)
-    parameter.data = value
+    # Row-major to the last stride: contiguous() keeps any stride where a size is 1, torch takes such strides for
+    # channels-last and picks another convolution, and a model loaded from a file would not repeat it bit for bit.
+    parameter.data = value.detach().reshape(-1).view(value.shape)

@@ -69,22 +69,12 @@ def augment(
         return []
     found = map_same_shape(_new_directions, bases, directions)
     counts = torch.stack([count for _, _, count in found]).tolist()  # the one host sync
-    results = []
-    for basis, (candidates, lengths, _), count, cap in zip(bases, found, counts, caps, strict=True):
+    fresh = []
+    for basis, (candidates, residual, _), count, cap in zip(bases, found, counts, caps, strict=True):
         room = min(int(count), basis.shape[0] - basis.shape[1])
-        fresh = candidates[:, :room]
-        if cap is not None and room > cap:
-            fresh = _dominant(fresh, lengths, cap)
-        if fresh.shape[1] == 0:
-            results.append(basis)
-            continue
-        old = basis.to(fresh.dtype)
-        # A kept direction may have been short before scaling: project once more, then restore unit length.
-        fresh = orthonormalize(fresh - old @ (old.mT @ fresh))
-        fresh = fresh - old @ (old.mT @ fresh)
-        fresh = orthonormalize(fresh)
-        results.append(torch.cat([basis, fresh.to(basis.dtype)], dim=1))
-    return results
+        kept = candidates[:, :room]
+        fresh.append(kept if cap is None or room <= cap else _dominant(kept, residual, cap))
+    return map_same_shape(_joined, bases, fresh)
 
 
 def _new_directions(bases: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -110,3 +100,11 @@ def _dominant(candidates: Tensor, residual: Tensor, cap: int) -> Tensor:
     coordinates = candidates.mT @ residual
     left, _, _ = torch.linalg.svd(coordinates.to(spectrum_dtype(coordinates)), full_matrices=False)
     return candidates @ left[:, :cap].to(candidates.dtype)
+
+
+def _joined(bases: Tensor, fresh: Tensor) -> Tensor:
+    # A kept direction may have been short before scaling, and rounding of its part in U grew with it: project once
+    # more, then restore unit length.
+    old = bases.to(fresh.dtype)
+    clean = orthonormalize(fresh - old @ (old.mT @ fresh))
+    return torch.cat([bases, clean.to(bases.dtype)], dim=-1)

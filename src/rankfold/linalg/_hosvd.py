@@ -15,6 +15,8 @@ from rankfold.linalg._unfold import mode_product, unfold
 
 __all__ = ["HOSVD", "sequential_hosvd", "truncated_hosvd"]
 
+_NOT_FINITE = "truncated_hosvd: a spectrum is not finite; all entries must be finite numbers."
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HOSVD:
@@ -79,6 +81,8 @@ def truncated_hosvd(
     chosen = method or method_for(tolerance)
     try:
         bases, spectra = _all_bases(tensors, modes, chosen)
+        if tolerance is None:
+            _check_finite(spectra)
         cuts = [{} for _ in tensors] if tolerance is None else _tolerance_ranks(tensors, spectra, tolerance)
     except RuntimeError as error:  # LAPACK's complaint, or ours about a spectrum
         bad = [index for index, tensor in enumerate(tensors) if not bool(tensor.isfinite().all())]
@@ -99,7 +103,7 @@ def truncated_hosvd(
                 kept[mode] = max(min(cuts[index][mode], ceiling), min(min_rank, tensor.shape[mode]), 1)
             else:
                 kept[mode] = tensor.shape[mode]
-        if _is_matrix(tensor, modes[index]):
+        if _is_matrix(tensor, modes[index]) and not (tolerance is None and ranks is None):
             # Both sides of a matrix are cut at the same place, or matching directions would be lost.
             rank = min(kept[mode] for mode in _active(tensor, modes[index]))
             kept.update(dict.fromkeys(_active(tensor, modes[index]), rank))
@@ -249,8 +253,15 @@ def _tolerance_ranks(
     flat = iter(torch.stack(counts).tolist())
     ranks = [{mode: int(next(flat)) for mode in by_mode} for by_mode in spectra]
     if any(rank < 0 for by_mode in ranks for rank in by_mode.values()):
-        raise NonFiniteError("truncated_hosvd: a spectrum is not finite; all entries must be finite numbers.")
+        raise NonFiniteError(_NOT_FINITE)
     return ranks
+
+
+def _check_finite(spectra: list[dict[int, Tensor]]) -> None:
+    """LAPACK refuses NaN but not infinity. One host sync."""
+    sums = [values.sum() for by_mode in spectra for values in by_mode.values()]
+    if sums and not bool(torch.stack(sums).isfinite().all()):
+        raise NonFiniteError(_NOT_FINITE)
 
 
 def _project(

@@ -1,1 +1,16 @@
 """Contract suites: a new format, layer or integrator says how to make one and inherits every test."""
+
+from rankfold.testing._format_contract import FormatContract
+from rankfold.testing._integrator_contract import IntegratorContract, linear_loss_gradients
+from rankfold.testing._layer_contract import LayerContract
+from rankfold.testing._pairwise import pairwise
+from rankfold.testing._rounding import assert_same
+
+__all__ = [
+    "FormatContract",
+    "IntegratorContract",
+    "LayerContract",
+    "assert_same",
+    "linear_loss_gradients",
+    "pairwise",
+]

@@ -242,7 +242,9 @@ class TDLRT(Optimizer):
         # Right after a basis step nothing has grown in the new directions. Cutting to the tolerance a second time
         # would only take from the old ones.
         untrained = adaptive and self._core_steps_left == self.core_steps
-        before = [tuple(self._ranks_before[name][mode] for mode in layer.modes) for name, layer in layers.items()]
+        before = [
+            tuple(self._ranks_before[name][mode] for mode in layer.modes) for name, layer in layers.items()
+        ]
         try:
             results = truncate_orthonormal(
                 tuckers,

@@ -140,7 +140,9 @@ def rotate_state(
     def turned(value: Tensor, power: int) -> Tensor:
         for mode, rotation in rotations.items():
             value = mode_product(value, rotation.to(value.dtype) ** power, mode)
-        return value.reshape(-1).view(value.shape)  # row-major to the last stride, as cores are and files give it
+        return value.reshape(-1).view(
+            value.shape
+        )  # row-major to the last stride, as cores are and files give it
 
     return _mapped(state, rule, old, lambda value: turned(value, 1), lambda value: turned(value, 2))
 

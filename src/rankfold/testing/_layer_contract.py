@@ -1,0 +1,268 @@
+"""What every factorised layer keeps."""
+
+import copy
+import pickle
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rankfold.formats import Tucker, full_ranks
+from rankfold.layers import FactorizedLayer
+from rankfold.linalg import unfold
+from rankfold.testing._pairwise import pairwise
+from rankfold.testing._rounding import assert_same
+
+__all__ = ["LayerContract"]
+
+
+class LayerContract:
+    """Tests of a factorised layer; a subclass named ``Test...`` says how to make its dense layer and inherits them.
+
+    What the layer computes is tested over every pair of option values, the rest with the first value of each.
+    """
+
+    layer: ClassVar[type[FactorizedLayer]]
+    #: Values of the dense layer's constructor arguments, and of ``modes`` where those can be chosen.
+    options: ClassVar[Mapping[str, Sequence[Any]]]
+
+    def dense(self, **options: Any) -> nn.Module:
+        """The dense layer with these options."""
+        raise NotImplementedError
+
+    def inputs(self) -> Tensor:
+        """A batch for the layer."""
+        raise NotImplementedError
+
+    def allowed(self, case: dict[str, Any]) -> bool:
+        """Whether the dense layer takes this combination of options."""
+        return True
+
+    def variance(self, weight: Tensor) -> float:
+        """The variance that the dense layer draws its weight with."""
+        fan_in, _ = nn.init._calculate_fan_in_and_fan_out(weight)
+        return 1 / (3 * fan_in)
+
+    # -- helpers ---------------------------------------------------------------------------------------
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if "case" in metafunc.fixturenames:
+            cases = pairwise(self.options, self.allowed)
+            metafunc.parametrize("case", cases, ids=lambda case: "-".join(map(str, case.values())))
+
+    def _first(self) -> dict[str, Any]:
+        return {name: values[0] for name, values in self.options.items()}
+
+    def _pair(self, case: dict[str, Any], rank: Any) -> tuple[nn.Module, FactorizedLayer]:
+        options = {name: value for name, value in case.items() if name != "modes"}
+        dense = self.dense(**options).double()
+        return dense, self.layer.from_dense(dense, rank=rank, modes=case.get("modes"))
+
+    def _layer(self, rank: int = 2) -> FactorizedLayer:
+        return self._pair(self._first(), rank)[1]
+
+    def _fresh(self, rank: Any = 2, **arguments: Any) -> FactorizedLayer:
+        dense, layer = self._pair(self._first(), 1)
+        given: dict[str, Any] = {name: getattr(dense, name) for name in layer.dense_arguments}
+        return self.layer(**given, rank=rank, **arguments)
+
+    def _double_inputs(self) -> Tensor:
+        inputs = self.inputs()
+        return inputs.double().requires_grad_() if inputs.is_floating_point() else inputs
+
+    @staticmethod
+    def _terms(module: nn.Module, inputs: Tensor) -> int:
+        weight = module.weight
+        assert isinstance(weight, Tensor)
+        return weight.numel() + inputs.numel()
+
+    def _compare(self, layer: FactorizedLayer, dense: nn.Module) -> None:
+        """Outputs and all gradients of a layer agree with those of a dense layer of the same weight."""
+        inputs = self._double_inputs()
+        terms = self._terms(dense, inputs)
+        expected = dense(inputs)
+        cotangent = torch.randn_like(expected)
+        expected.backward(cotangent)
+        input_gradient, inputs.grad = inputs.grad, None
+        bias_gradient = None
+        if layer.bias is not None:  # the dense layer has the same parameter
+            bias_gradient, layer.bias.grad = layer.bias.grad, None
+        actual = layer(inputs)
+        actual.backward(cotangent)
+        assert_same(actual, expected, terms=terms)
+        if input_gradient is not None:
+            assert inputs.grad is not None
+            assert_same(inputs.grad, input_gradient, terms=terms)
+        if layer.bias is not None:
+            assert layer.bias.grad is not None
+            assert bias_gradient is not None
+            assert_same(layer.bias.grad, bias_gradient, terms=terms)
+        self._compare_projected(layer, dense.weight.grad, terms)
+
+    @staticmethod
+    def _compare_projected(layer: FactorizedLayer, gradient: Any, terms: int) -> None:
+        """dL/dC = G x_i U_iᵀ, and dL/dU_i = Mat_i(G) Mat_i(C x_j U_j, j != i)ᵀ."""
+        factors = {mode: factor.detach() for mode, factor in layer.factors.items()}
+        projected = Tucker(
+            gradient,
+            tuple(factors[mode].mT if mode in factors else None for mode in range(gradient.ndim)),
+        )
+        assert layer.core.grad is not None
+        assert_same(layer.core.grad, projected.to_dense(), terms=terms)
+        for mode, factor in layer.factors.items():
+            others = tuple(None if j == mode else factors.get(j) for j in range(gradient.ndim))
+            rest = Tucker(layer.core.detach(), others).to_dense()
+            assert factor.grad is not None
+            assert_same(factor.grad, unfold(gradient, mode) @ unfold(rest, mode).mT, terms=terms)
+
+    # -- what it computes ------------------------------------------------------------------------------
+
+    def test_full_rank_computes_what_the_dense_layer_computes(self, case: dict[str, Any]) -> None:
+        dense, layer = self._pair(case, full_ranks)
+        self._compare(layer, dense)
+
+    def test_low_rank_computes_what_its_dense_weight_computes(self, case: dict[str, Any]) -> None:
+        _, layer = self._pair(case, 2)
+        dense = layer.dense()
+        assert type(dense) is layer.dense_class
+        self._compare(layer, dense)
+
+    def test_folded_layers_compute_the_same(self, case: dict[str, Any]) -> None:
+        for rank in (1, 2, full_ranks):
+            dense, layer = self._pair(case, rank)
+            folded, inputs = layer.folded(), self._double_inputs()
+            assert_same(folded(inputs), layer(inputs), terms=self._terms(dense, inputs))
+            assert sum(p.numel() for p in folded.parameters()) <= sum(p.numel() for p in dense.parameters())
+            assert all(type(module).__module__.startswith("torch.") for module in folded.modules())
+
+    def test_compiles_without_graph_breaks(self) -> None:
+        layer, inputs = self._layer(), self._double_inputs()
+        compiled = torch.compile(layer, fullgraph=True, backend="eager")
+        assert torch.equal(compiled(inputs), layer(inputs))
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_autocast_gives_the_dtype_of_the_dense_layer(self, dtype: torch.dtype) -> None:
+        dense, layer = self._pair(self._first(), 2)
+        with torch.autocast("cpu", dtype=dtype):
+            outputs = [module.float()(self.inputs()) for module in (dense, layer)]
+        assert outputs[0].dtype == outputs[1].dtype
+        outputs[1].float().sum().backward()
+        assert {parameter.grad.dtype for parameter in layer.parameters()} == {torch.float32}  # pyright: ignore
+
+    # -- in and out ------------------------------------------------------------------------------------
+
+    def test_conversion_keeps_bias_mode_and_requires_grad(self) -> None:
+        dense, _ = self._pair(self._first(), 2)
+        dense.eval()
+        dense.weight.requires_grad_(False)
+        layer = self.layer.from_dense(dense, rank=2)
+        assert not layer.training
+        assert layer.bias is getattr(dense, "bias", None)
+        assert not any(p.requires_grad for name, p in layer.named_parameters() if name != "bias")
+        assert layer.bias is None or layer.bias.requires_grad
+        for plain in (layer.dense(), layer.folded()):
+            assert not any(module.training for module in plain.modules())
+            assert not any(p.requires_grad for p in plain.parameters() if p is not layer.bias)
+        assert layer.bias is None or layer.bias.requires_grad
+
+    def test_rescaled_conversion_keeps_the_norm(self) -> None:
+        dense, _ = self._pair(self._first(), 2)
+        layer = self.layer.from_dense(dense, rank=1, rescale=True)
+        norm = torch.linalg.vector_norm(dense.weight)  # pyright: ignore
+        assert_same(layer.tucker.norm(), norm, terms=sum(layer.weight_shape))
+        assert self.layer.from_dense(dense, rank=1).tucker.norm() < 0.99 * norm
+
+    def test_weight_reads_as_the_dense_weight(self) -> None:
+        layer = self._layer()
+        assert torch.equal(layer.weight, layer.dense().weight)  # pyright: ignore
+        assert layer.weight_shape == tuple(layer.weight.shape)
+        assert all(str(rank) in repr(layer) for rank in layer.ranks)
+
+    # -- initial values --------------------------------------------------------------------------------
+
+    def test_initial_weight_has_the_variance_of_the_dense_layer(self) -> None:
+        dense, layer = self._pair(self._first(), 1)
+        assert isinstance(dense.weight, Tensor)
+        weight = dense.weight.detach()
+        variance = self.variance(weight)
+        # Six standard deviations of the sample variance of numel normal numbers.
+        assert abs(float(weight.var(correction=0)) / variance - 1) <= 6 * (2 / weight.numel()) ** 0.5
+        for rank in range(1, max(full_ranks(weight.shape, layer.modes)) + 1):
+            for dtype in (torch.float32, torch.float64):
+                fresh = self._fresh(rank, dtype=dtype)
+                norm = torch.tensor((variance * weight.numel()) ** 0.5, dtype=dtype)
+                assert_same(torch.linalg.vector_norm(fresh.weight), norm, terms=weight.numel())
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_initial_factors_are_orthonormal(self, dtype: torch.dtype) -> None:
+        layer = self._fresh(dtype=dtype)
+        assert layer.tucker.orthonormality_defect() <= 4 * max(layer.weight_shape) * torch.finfo(dtype).eps
+
+    def test_generator_decides_the_initial_values(self) -> None:
+        one, same, other = (self._fresh(generator=torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
+        for name, parameter in one.named_parameters():
+            assert torch.equal(parameter, same.get_parameter(name))
+            assert not torch.equal(parameter, other.get_parameter(name))
+
+    def test_meta_device(self) -> None:
+        layer = self._fresh(device="meta")
+        assert {parameter.device.type for parameter in layer.parameters()} == {"meta"}
+        layer.to_empty(device="cpu")
+        layer.reset_parameters()
+        assert layer.tucker.orthonormality_defect() <= 4 * max(layer.weight_shape) * 2**-23
+
+    # -- copies and states -----------------------------------------------------------------------------
+
+    def test_copies_compute_the_same_and_are_independent(self) -> None:
+        layer, inputs = self._layer(), self._double_inputs()
+        expected = layer(inputs)
+        copies = [copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))]
+        with torch.no_grad():
+            layer.core.zero_()
+        assert all(torch.equal(other(inputs), expected) for other in copies)
+        assert not layer.weight.any()
+
+    def test_moves_to_another_dtype(self) -> None:
+        layer, inputs = self._layer(), self._double_inputs()
+        expected = layer(inputs)
+        layer.to(torch.float32)
+        assert {parameter.dtype for parameter in layer.parameters()} == {torch.float32}
+        actual = layer(self.inputs().to(torch.float32) if inputs.is_floating_point() else inputs)
+        assert actual.dtype == torch.float32
+        layer.to(torch.float64)
+        assert layer(inputs).dtype == expected.dtype
+
+    @pytest.mark.parametrize("rank", [1, 2, 3])
+    def test_state_of_another_rank_is_taken_over(self, rank: int) -> None:
+        source, target, inputs = self._layer(rank), self._fresh(2, dtype=torch.float64), self._double_inputs()
+        parameters = dict(target.named_parameters())
+        assert target.load_state_dict(source.state_dict(), strict=True) == ([], [])
+        assert target.ranks == source.ranks
+        assert dict(target.named_parameters()) == parameters
+        assert all(torch.equal(p, source.get_parameter(n)) for n, p in target.named_parameters())
+        assert_same(target(inputs), source(inputs), terms=self._terms(source, inputs))
+        target(inputs).sum().backward()
+        assert target.core.grad is not None
+
+    @pytest.mark.parametrize("damage", ["core", "factor", "longer", "missing", "extra"])
+    def test_state_that_does_not_fit_changes_nothing(self, damage: str) -> None:
+        target, state = self._fresh(2, dtype=torch.float64), self._layer(2).state_dict()
+        name = f"factor_{target.modes[0]}"
+        if damage == "core":
+            state["core"] = state["core"][:1]
+        elif damage == "factor":
+            state[name] = state[name][:, :1]
+        elif damage == "longer":
+            state[name] = torch.cat([state[name], state[name]])
+        elif damage == "missing":
+            state = {"bias": state["bias"]} if "bias" in state else {}
+        else:
+            state["factor_7"] = state[name]
+        before = copy.deepcopy(target)
+        with pytest.raises(RuntimeError, match="Error"):
+            target.load_state_dict(state)
+        for key, parameter in target.named_parameters():
+            if damage != "missing" or key != "bias":  # nn.Module loads what it finds
+                assert torch.equal(parameter, before.get_parameter(key))

@@ -1,0 +1,161 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from tests.convert.models import LanguageModel
+from torch import Tensor, nn
+
+from rankfold import CheckpointError, factorize, load, save
+from rankfold._checkpoint import read_layouts
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(32, 10))
+
+
+def saved(path: Path, rank: int = 2, modes: object = None) -> nn.Sequential:
+    model = network()
+    factorize(model, rank, modes=modes)
+    save(model, path)
+    return model
+
+
+def state(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("skeleton", ["dense", "same rank", "lower rank", "higher rank"])
+@pytest.mark.parametrize("modes", [None, "all"])
+def test_round_trip(tmp_path: Path, skeleton: str, modes: object) -> None:
+    model = saved(tmp_path / "net.safetensors", 2, modes)
+    other = network()
+    if skeleton != "dense":
+        factorize(other, {"same rank": 2, "lower rank": 1, "higher rank": 3}[skeleton], modes=modes)
+    load(other, tmp_path / "net.safetensors")
+    assert equal(state(other), state(model))
+    inputs = torch.randn(2, 3, 4, 4)
+    torch.testing.assert_close(other.eval()(inputs), model.eval()(inputs))
+
+
+def test_dense_models_too(tmp_path: Path) -> None:
+    model, other = network(), network()
+    save(model, tmp_path / "net.safetensors")
+    load(other, tmp_path / "net.safetensors")
+    assert equal(state(other), state(model))
+
+
+@pytest.mark.parametrize("factorised", [False, True])
+def test_tied_weights_are_stored_once_and_stay_tied(tmp_path: Path, factorised: bool) -> None:
+    model, other = LanguageModel(), LanguageModel()
+    factorize(model, 3)
+    if factorised:
+        factorize(other, 5)
+    save(model, tmp_path / "net.safetensors")
+    with safe_open(tmp_path / "net.safetensors", framework="pt") as file:
+        names = set(file.keys())
+    assert "embedding.core" in names
+    assert "output.core" not in names
+    load(other, tmp_path / "net.safetensors")
+    assert other.output.core is other.embedding.core
+    assert other.output.factors[0] is other.embedding.factors[0]
+    assert equal(state(other), state(model))
+
+
+def test_views_of_one_buffer(tmp_path: Path) -> None:
+    def with_views() -> nn.Module:
+        model, buffer = nn.Sequential(nn.Linear(3, 3)), torch.randn(6)
+        for name, value in {"whole": buffer, "part": buffer[:2], "turned": torch.randn(2, 3).mT}.items():
+            model.register_buffer(name, value)
+        return model
+
+    model, other = with_views(), with_views()
+    save(model, tmp_path / "net.safetensors")
+    load(other, tmp_path / "net.safetensors")
+    assert equal(state(other), state(model))
+
+
+def test_header_says_ranks(tmp_path: Path) -> None:
+    saved(tmp_path / "net.safetensors")
+    with safe_open(tmp_path / "net.safetensors", framework="pt") as file:
+        header = json.loads(file.metadata()["rankfold"])
+    assert header == {
+        "version": "rankfold-1",
+        "layers": {
+            "0": {"kind": "Conv2d", "modes": [0, 1], "ranks": [2, 2, 3, 3], "shape": [8, 3, 3, 3]},
+            "3": {"kind": "Linear", "modes": [0, 1], "ranks": [2, 2], "shape": [10, 32]},
+        },
+        "aliases": {},
+    }
+    assert read_layouts(tmp_path / "net.safetensors") == header["layers"]
+
+
+def wider() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(32, 11))
+
+
+def longer() -> nn.Module:
+    return network().append(nn.Linear(10, 2))
+
+
+def without_bias() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(32, 10))
+
+
+def other_kind() -> nn.Module:
+    model = network()
+    model[3] = nn.Bilinear(1, 1, 1)
+    model[3].weight = nn.Parameter(torch.zeros(10, 32))
+    model[3].bias = nn.Parameter(torch.zeros(10))
+    return model
+
+
+def factorised_elsewhere() -> nn.Module:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(32, 10))
+    factorize(model, 2, modes="all")
+    return model
+
+
+def other_bases() -> nn.Module:
+    model = network()
+    factorize(model, 2, modes=(0,))
+    return model
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        wider,
+        longer,
+        without_bias,
+        other_kind,
+        factorised_elsewhere,
+        other_bases,
+        nn.Sequential,
+        LanguageModel,
+    ],
+)
+def test_another_model_stays_as_it_was(tmp_path: Path, make: Callable[[], nn.Module]) -> None:
+    saved(tmp_path / "net.safetensors")
+    model = make()
+    before, modules = state(model), list(model.modules())
+    with pytest.raises(CheckpointError, match=r"net\.safetensors"):
+        load(model, tmp_path / "net.safetensors")
+    assert equal(state(model), before)
+    assert list(model.modules()) == modules
+
+
+def test_dense_file_into_a_factorised_model(tmp_path: Path) -> None:
+    save(network(), tmp_path / "net.safetensors")
+    model = network()
+    factorize(model, 2)
+    before = state(model)
+    with pytest.raises(CheckpointError, match="'0' is factorised in the model and dense in the file"):
+        load(model, tmp_path / "net.safetensors")
+    assert equal(state(model), before)

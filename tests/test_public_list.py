@@ -1,0 +1,62 @@
+"""The public names; whoever changes them changes this list, and the changelog."""
+
+import importlib
+import inspect
+
+import pytest
+
+import rankfold
+
+PUBLIC = {
+    "rankfold": [
+        "TDLRT",
+        "CheckpointError",
+        "Conversion",
+        "ConversionError",
+        "ConvertedLayer",
+        "DataError",
+        "Fixed",
+        "Fraction",
+        "NonFiniteError",
+        "OptimizerError",
+        "OptionError",
+        "RankError",
+        "RankPolicy",
+        "RankRecord",
+        "RankfoldError",
+        "SelectorError",
+        "ShapeError",
+        "Tucker",
+        "densify",
+        "factorize",
+        "fold",
+        "layers",
+        "load",
+        "register_transport",
+        "save",
+    ],
+    "rankfold.layers": [
+        "Conv1d",
+        "Conv2d",
+        "Conv3d",
+        "ConvTranspose2d",
+        "Embedding",
+        "FactorizedLayer",
+        "Linear",
+        "replace_data",
+    ],
+}
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_names_are_exactly_these(module: str) -> None:
+    assert importlib.import_module(module).__all__ == PUBLIC[module]
+
+
+@pytest.mark.parametrize(("module", "name"), [(module, name) for module in PUBLIC for name in PUBLIC[module]])
+def test_every_name_is_there_and_described(module: str, name: str) -> None:
+    assert inspect.getdoc(getattr(importlib.import_module(module), name))
+
+
+def test_version() -> None:
+    assert [int(part) for part in rankfold.__version__.split(".")] >= [0, 1, 0]
