@@ -4,7 +4,7 @@ import pytest
 import torch
 from tests.training.problems import core_gradient, random_tensor, random_tucker
 
-from rankfold.formats import Tucker, truncate_orthonormal
+from rankfold.formats import Tucker
 from rankfold.testing import linear_loss_gradients
 from rankfold.training.integrators import INTEGRATORS
 
@@ -43,8 +43,7 @@ def test_7_convergence_does_not_depend_on_small_singular_values(integrator, deca
     tucker = decayed(random_tucker(SHAPE, ranks, seed=70), decay).rotate()
     for _ in range(200):
         moved = step(integrator, tucker, target, 0.5)
-        (result,) = truncate_orthonormal([moved], ranks=[ranks])
-        tucker = result.tucker
+        tucker = moved.truncate(ranks=ranks)
     assert loss(tucker, target) <= 2e-27 * float(target.square().sum())
 
 
@@ -60,11 +59,11 @@ def test_8_descent_up_to_what_truncation_may_cost(tolerance):
         after = loss(moved, target)
         rounding = 1e-14 * float(target.square().sum())
         assert after <= before - rate * (1 - rate / 2) * float(inside) + rounding
-        (result,) = truncate_orthonormal([moved], tolerance=tolerance)
+        cut_tucker = moved.truncate(tolerance=tolerance)
         cut = tolerance * float(moved.core.norm())
         slope = float((moved.to_dense() - target).norm())
-        assert loss(result.tucker, target) <= after + slope * cut + cut**2 / 2 + rounding
-        tucker = result.tucker
+        assert loss(cut_tucker, target) <= after + slope * cut + cut**2 / 2 + rounding
+        tucker = cut_tucker
 
 
 @pytest.mark.parametrize("tolerance", [0.01, 0.1, 0.3])
@@ -82,8 +81,7 @@ def run_to_the_end(integrator: str, tolerance: float, rate: float = 0.5, steps: 
     target = target / target.norm()
     tucker = random_tucker(SHAPE, (2, 2, 2, 2), seed=110)
     for _ in range(steps):
-        (result,) = truncate_orthonormal([step(integrator, tucker, target, rate)], tolerance=tolerance)
-        tucker = result.tucker
+        tucker = step(integrator, tucker, target, rate).truncate(tolerance=tolerance)
     return tucker.ranks, loss(tucker, target)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rankfold._errors import OptionError, ShapeError
 from rankfold.formats._shapes import checked_modes, checked_ranks
+from rankfold.formats._truncation import truncate_cores
 from rankfold.linalg import (
     augment,
     mode_product,
@@ -198,14 +199,13 @@ class Tucker:
             OptionError: not exactly one of tolerance and ranks, or a tolerance outside [0, 1).
             RankError: a rank outside 1..r_i.
         """
-        from rankfold.formats._truncation import truncate_orthonormal
-
         _one_of("Tucker.truncate", tolerance, ranks)
         chosen = None
         if ranks is not None:
             chosen = [checked_ranks("Tucker.truncate", ranks, self.ranks, self.modes)]
-        (result,) = truncate_orthonormal([self.orthonormalize()], tolerance=tolerance, ranks=chosen)
-        return result.tucker
+        basis = self.orthonormalize()
+        (result,) = truncate_cores([basis.core], [basis.modes], tolerance=tolerance, ranks=chosen)
+        return basis.project(result.core, result.bases)
 
     def augment(self, directions: Mapping[int, Tensor], *, max_new: int | None = None) -> "Tucker":
         """The same tensor with wider bases: factors ``[U_i | Ũ_i]`` and a core padded with zeros.

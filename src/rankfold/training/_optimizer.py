@@ -9,8 +9,9 @@ from torch.optim import Optimizer
 
 from rankfold._errors import NonFiniteError, OptimizerError
 from rankfold.convert import factorized_layers
-from rankfold.formats import Truncation, truncate_orthonormal
+from rankfold.formats import truncate_cores
 from rankfold.layers import FactorizedLayer, replace_data
+from rankfold.linalg import HOSVD
 from rankfold.ranks import Fraction, RankPolicy, as_policy
 from rankfold.training._finite import require_finite_gradients
 from rankfold.training._options import check_options
@@ -246,8 +247,9 @@ class TDLRT(Optimizer):
             tuple(self._ranks_before[name][mode] for mode in layer.modes) for name, layer in layers.items()
         ]
         try:
-            results = truncate_orthonormal(
-                tuckers,
+            results = truncate_cores(
+                [tucker.core for tucker in tuckers],
+                [tucker.modes for tucker in tuckers],
                 tolerance=self.current_tolerance if adaptive and not untrained else None,
                 ranks=before if untrained else None,
                 min_rank=self.min_rank,
@@ -262,11 +264,11 @@ class TDLRT(Optimizer):
         norms = [layer.core.detach().norm() for layer in layers.values()]
         augmented = [layer.ranks for layer in layers.values()]
         states = [
-            self._moved_state(layer, {mode: rotation.mT for mode, rotation in result.rotations.items()}, {})
+            self._moved_state(layer, {mode: rotation.mT for mode, rotation in result.bases.items()}, {})
             for layer, result in zip(layers.values(), results, strict=True)
         ]
-        for layer, result, state in zip(layers.values(), results, states, strict=True):
-            layer.assign(result.tucker)
+        for layer, tucker, result, state in zip(layers.values(), tuckers, results, states, strict=True):
+            layer.assign(tucker.project(result.core, result.bases))
             self._set_state(layer, state)
         defects = [layer.tucker.orthonormality_defect() for layer in layers.values()]
         measured = torch.stack(
@@ -280,7 +282,7 @@ class TDLRT(Optimizer):
         ):
             if defect > _DEFECT_IN_EPS * torch.finfo(layer.core.dtype).eps:
                 layer.assign(layer.tucker.orthonormalize())
-            record = RankRecord(
+            self.records[name] = RankRecord(
                 step=self.steps_done,
                 layer=name,
                 ranks_before=self._ranks_before[name],
@@ -289,10 +291,10 @@ class TDLRT(Optimizer):
                 orthonormality_defect=defect,
                 rank_capped=adaptive and _capped(layer, result, wide, self._ranks_before[name]),
             )
-            self.records[name] = record
-            if self.on_truncation is not None:
-                self.on_truncation(record)
         self._ranks_before, self._core_steps_left = {}, 0
+        if self.on_truncation is not None:
+            for name in layers:
+                self.on_truncation(self.records[name])
 
     @property
     def current_tolerance(self) -> float:
@@ -399,7 +401,7 @@ def _gradients(layer: FactorizedLayer) -> Gradients:
 
 
 def _capped(
-    layer: FactorizedLayer, result: Truncation, augmented: tuple[int, ...], before: tuple[int, ...]
+    layer: FactorizedLayer, result: HOSVD, augmented: tuple[int, ...], before: tuple[int, ...]
 ) -> bool:
     shape = layer.weight_shape
     for mode, demanded in result.demanded.items():
