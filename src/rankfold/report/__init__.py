@@ -1,1 +1,19 @@
 """Floor 5: what runs and files look like on the terminal."""
+
+from rankfold.report._layers import layer_rows, layouts_of, saved_share
+from rankfold.report._tables import facts_table, layers_table, ranks_table, tensors_table
+from rankfold.report._training_display import TrainingDisplay
+from rankfold.report._training_view import TrainingStatus, training_view
+
+__all__ = [
+    "TrainingDisplay",
+    "TrainingStatus",
+    "facts_table",
+    "layer_rows",
+    "layers_table",
+    "layouts_of",
+    "ranks_table",
+    "saved_share",
+    "tensors_table",
+    "training_view",
+]

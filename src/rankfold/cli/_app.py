@@ -1,0 +1,54 @@
+"""From words to a command, and from failures to exit codes."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from rankfold._errors import RankfoldError
+from rankfold.cli._arguments import parse
+from rankfold.cli._inspect import inspect
+from rankfold.cli._interrupt import Interrupted
+from rankfold.cli._train import train
+from rankfold.cli._train_config import TrainConfig
+
+__all__ = ["run"]
+
+_FAILED = 2
+_INTERRUPTED = 130  # what shells give a program ended by SIGINT
+_UNREAD = 1  # what rich ends with when nobody reads its output any more
+
+
+def run(argv: Sequence[str]) -> int:
+    """Parse the words, run the command, and turn every failure into one sentence on stderr.
+
+    Arguments:
+        argv: the words after ``rankfold``.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        command = parse(argv)
+        if isinstance(command, TrainConfig):
+            train(command)
+        else:
+            inspect(command)
+        sys.stdout.flush()
+    except Interrupted as interruption:
+        return _ended(interruption, _INTERRUPTED)
+    except KeyboardInterrupt:
+        return _ended("interrupted.", _INTERRUPTED)
+    except BrokenPipeError:
+        # The reader has left, as `head` does; without this Python complains once more while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _UNREAD
+    except RankfoldError as error:
+        return _ended(error, _FAILED)
+    except OSError as error:
+        return _ended(f"{error.filename or 'file system'}: {error.strerror or error}.", _FAILED)
+    return 0
+
+
+def _ended(sentence: object, code: int) -> int:
+    print(f"rankfold: {sentence}", file=sys.stderr)
+    return code

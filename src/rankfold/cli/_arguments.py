@@ -1,0 +1,64 @@
+"""From words to the settings of a command."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Annotated, Any
+
+import tyro
+
+from rankfold._errors import OptionError
+from rankfold.cli._check_config import checked
+from rankfold.cli._inspect import InspectConfig
+from rankfold.cli._run_folder import RunFolder
+from rankfold.cli._train_config import TrainConfig
+
+__all__ = ["parse"]
+
+# What may change when a run is taken up again: none of it changes what has been trained so far.
+_MAY_CHANGE = ("epochs", "threads", "data_dir", "device", "resume")
+
+
+def parse(argv: Sequence[str]) -> TrainConfig | InspectConfig:
+    """Read the words of a command line.
+
+    Arguments:
+        argv: the words after ``rankfold``.
+
+    Returns:
+        The settings of the command, checked; with ``--resume`` those of the stored run.
+
+    Raises:
+        OptionError: a setting out of range, or one that contradicts the stored run.
+        CheckpointError: the run to resume cannot be read.
+        SystemExit: after ``--help``, and for words that tyro cannot read.
+    """
+    command = _parsed(argv, TrainConfig())
+    if not isinstance(command, TrainConfig):
+        return command
+    if command.resume is None:
+        return checked(command)
+    stored = RunFolder(command.resume).read_config()
+    # Read the same words once more over the stored settings: what differs then was given and contradicts them.
+    command = _parsed(argv, stored)
+    assert isinstance(command, TrainConfig)
+    for field in fields(TrainConfig):
+        given, kept = getattr(command, field.name), getattr(stored, field.name)
+        if given != kept and field.name not in _MAY_CHANGE:
+            flag = field.name.replace("_", "-")
+            raise OptionError(
+                f"train: --{flag} {given} contradicts the run {command.resume}, which has {kept}; with --resume "
+                "only --epochs, --threads, --data-dir and --device may be given, so leave it out or start a new run."
+            )
+    return checked(command)
+
+
+def _parsed(argv: Sequence[str], defaults: TrainConfig) -> TrainConfig | InspectConfig:
+    train = Annotated[TrainConfig, tyro.conf.subcommand("train", default=defaults, prefix_name=False)]
+    inspect = Annotated[InspectConfig, tyro.conf.subcommand("inspect", prefix_name=False)]
+    commands: Any = train | inspect  # pyright: ignore[reportOperatorIssue]
+    return tyro.cli(
+        commands,
+        prog="rankfold",
+        description="Train networks in low-rank Tucker form, and look at runs and files.",
+        args=list(argv),
+    )

@@ -1,0 +1,88 @@
+"""``rankfold inspect``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+
+from rankfold._checkpoint import read_layouts
+from rankfold._errors import CheckpointError
+from rankfold.cli._console import make_console
+from rankfold.cli._file_content import read_content
+from rankfold.cli._run_folder import RunFolder
+from rankfold.cli._stored_config import to_plain
+from rankfold.report import facts_table, layer_rows, layers_table, ranks_table, saved_share, tensors_table
+
+__all__ = ["InspectConfig", "inspect"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectConfig:
+    """Show a run or a .safetensors file: settings, metrics, ranks, layers.
+
+    Arguments:
+        path: folder of a run, or a file.
+    """
+
+    path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN-OR-FILE")]
+
+
+def inspect(config: InspectConfig) -> None:
+    """Print what a run or a file holds.
+
+    Arguments:
+        config: says which.
+
+    Raises:
+        CheckpointError: neither a run nor a readable file.
+    """
+    console = make_console()
+    if config.path.is_dir():
+        _inspect_run(RunFolder(config.path), console)
+    else:
+        _inspect_file(config.path, console)
+
+
+def _inspect_run(folder: RunFolder, console: Console) -> None:
+    settings = folder.read_config()
+    metrics, ranks = folder.read_lines(folder.metrics), folder.read_lines(folder.ranks)
+    layouts = read_layouts(folder.model) if folder.model.exists() else {}
+    history = _history(ranks, folder)
+    console.print(facts_table(f"Settings of {folder.path}", to_plain(settings)))
+    if metrics:
+        console.print(facts_table("Last epoch", {key: _short(value) for key, value in metrics[-1].items()}))
+    else:
+        console.print("No epoch is complete yet.")
+    if history:
+        console.print(ranks_table(history))
+    if layouts:
+        console.print(layers_table(layer_rows(layouts)))
+
+
+def _inspect_file(file: Path, console: Console) -> None:
+    content = read_content(file)
+    rows = layer_rows(content.layouts)
+    facts = {"kind": content.kind, "tensors": len(content.tensors), "numbers": f"{content.numbers:,}"}
+    if rows:
+        facts["compression"] = f"{saved_share(rows):.1%} fewer parameters in the factorised layers"
+    console.print(facts_table(str(file), facts))
+    console.print(layers_table(rows) if rows else tensors_table(content.tensors))
+
+
+def _history(lines: list[dict[str, Any]], folder: RunFolder) -> dict[str, tuple[list[int], list[int], int]]:
+    """First ranks, last ranks and number of changes of each layer."""
+    history: dict[str, tuple[list[int], list[int], int]] = {}
+    try:
+        for line in lines:
+            first, _, changes = history.get(line["layer"], (line["ranks_before"], [], 0))
+            changed = list(line["ranks"]) != list(line["ranks_before"])
+            history[line["layer"]] = (list(first), list(line["ranks"]), changes + changed)
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder.ranks}: a line lacks {error}; restore the file.") from None
+    return history
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,138 @@
+"""The files of a run; every one is complete under its name or not there at all."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rankfold._checkpoint import atomic_path, load_state, save_state
+from rankfold._errors import CheckpointError
+from rankfold.cli._stored_config import from_json, to_json
+from rankfold.cli._train_config import TrainConfig
+
+__all__ = ["RunFolder"]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder with config.json, metrics.jsonl, ranks.jsonl, model.safetensors and checkpoint.safetensors.
+
+    Arguments:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def model(self) -> Path:
+        """The model at its exact ranks after the last whole epoch."""
+        return self.path / "model.safetensors"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Everything needed to go on."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def config(self) -> Path:
+        """The settings."""
+        return self.path / "config.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One line per epoch."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def ranks(self) -> Path:
+        """One line per truncation that changed the ranks of a layer, and for each layer its first."""
+        return self.path / "ranks.jsonl"
+
+    def require_free(self) -> None:
+        """Raise CheckpointError if the folder holds a run already."""
+        present = [file.name for file in self._files if file.exists()]
+        if present:
+            raise CheckpointError(
+                f"{self.path}: the folder holds a run already ({present[0]}); name another with --out, or go on "
+                f"with --resume {self.path}."
+            )
+
+    def create(self, config: TrainConfig) -> None:
+        """Make the folder and write the settings.
+
+        Raises:
+            CheckpointError: the folder holds a run already, or cannot be made.
+        """
+        self.require_free()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.path}: the folder cannot be made ({error.strerror}); name another with --out."
+            ) from None
+        self.write_config(config)
+
+    def write_config(self, config: TrainConfig) -> None:
+        """Write config.json."""
+        _write_text(self.config, to_json(config))
+
+    def read_config(self) -> TrainConfig:
+        """Read config.json.
+
+        Raises:
+            CheckpointError: the folder holds no run, or the file is damaged.
+        """
+        if not self.config.is_file():
+            raise CheckpointError(
+                f"{self.path}: there is no run here (no config.json); pass the folder of a run."
+            )
+        return from_json(_read_text(self.config), self.config)
+
+    def write_lines(self, file: Path, lines: Iterable[dict[str, Any]]) -> None:
+        """Write a .jsonl file anew, one object per line."""
+        _write_text(file, "".join(json.dumps(line) + "\n" for line in lines))
+
+    def read_lines(self, file: Path) -> list[dict[str, Any]]:
+        """Read a .jsonl file; none is as good as an empty one.
+
+        Raises:
+            CheckpointError: a line that is no JSON object.
+        """
+        if not file.is_file():
+            return []
+        try:
+            lines = [json.loads(line) for line in _read_text(file).splitlines()]
+        except json.JSONDecodeError as error:
+            raise CheckpointError(f"{file}: not readable as JSON ({error}); restore the file.") from None
+        if not all(isinstance(line, dict) for line in lines):
+            raise CheckpointError(f"{file}: a line is not a JSON object; restore the file.")
+        return lines
+
+    def write_checkpoint(self, tree: dict[str, Any]) -> None:
+        """Write checkpoint.safetensors."""
+        save_state(self.checkpoint, tree)
+
+    def read_checkpoint(self) -> dict[str, Any]:
+        """Read checkpoint.safetensors.
+
+        Raises:
+            CheckpointError: the file is missing or damaged.
+        """
+        return load_state(self.checkpoint)
+
+    @property
+    def _files(self) -> tuple[Path, ...]:
+        return self.config, self.metrics, self.ranks, self.model, self.checkpoint
+
+
+def _write_text(file: Path, text: str) -> None:
+    with atomic_path(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{file}: cannot be read ({error}); restore the file.") from None

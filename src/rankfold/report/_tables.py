@@ -1,0 +1,93 @@
+"""Terminal tables."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from rankfold.convert import ConvertedLayer
+from rankfold.report._layers import saved_share
+
+__all__ = ["facts_table", "layers_table", "ranks_table", "sizes", "tensors_table"]
+
+
+def sizes(shape: Sequence[int]) -> str:
+    """Write a shape or ranks, such as 20x1x5x5; a scalar has shape 1."""
+    return "x".join(str(size) for size in shape) or "1"
+
+
+def facts_table(title: str, facts: Mapping[str, object]) -> Table:
+    """Names and values, one pair per row.
+
+    Arguments:
+        title: stands above.
+        facts: values are shown as ``str`` gives them.
+    """
+    table = _table(title)
+    table.show_header = False
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(Text(name), Text(str(value)))
+    return table
+
+
+def layers_table(rows: Iterable[ConvertedLayer]) -> Table:
+    """Shape, ranks, and parameters before and after of each layer, with their sum."""
+    rows = tuple(rows)
+    table = _table("Factorised layers")
+    table.show_footer = True
+    before, after = sum(row.parameters_before for row in rows), sum(row.parameters_after for row in rows)
+    table.add_column("layer", "all", overflow="fold")
+    table.add_column("kind", no_wrap=True)
+    table.add_column("shape", no_wrap=True)
+    table.add_column("ranks", no_wrap=True)
+    table.add_column("before", f"{before:,}", justify="right", no_wrap=True)
+    table.add_column("after", f"{after:,}", justify="right", no_wrap=True)
+    table.add_column("saved", f"{saved_share(rows):.1%}", justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            Text(row.name),
+            row.kind,
+            sizes(row.shape),
+            sizes(row.ranks or ()),
+            f"{row.parameters_before:,}",
+            f"{row.parameters_after:,}",
+            f"{saved_share([row]):.1%}",
+        )
+    return table
+
+
+def ranks_table(history: Mapping[str, tuple[Sequence[int], Sequence[int], int]]) -> Table:
+    """Where the ranks of each layer began and where they are.
+
+    Arguments:
+        history: for each layer its first ranks, its last ranks, and how many truncations changed them.
+    """
+    table = _table("Ranks")
+    table.add_column("layer", overflow="fold")
+    for name in ("first", "last", "changes"):
+        table.add_column(name, justify="right" if name == "changes" else "left", no_wrap=True)
+    for name, (first, last, changes) in history.items():
+        table.add_row(Text(name), sizes(first), sizes(last), str(changes))
+    return table
+
+
+def tensors_table(tensors: Mapping[str, tuple[Sequence[int], str]]) -> Table:
+    """Name, shape and type of each tensor of a file.
+
+    Arguments:
+        tensors: for each tensor its shape and the name of its type.
+    """
+    table = _table("Tensors")
+    table.add_column("tensor", overflow="fold")
+    table.add_column("shape", no_wrap=True)
+    table.add_column("type", no_wrap=True)
+    for name, (shape, kind) in tensors.items():
+        table.add_row(Text(name), sizes(shape), kind)
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)

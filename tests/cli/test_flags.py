@@ -1,0 +1,69 @@
+"""The flags are an interface: a change here is a change of it."""
+
+import re
+from dataclasses import fields
+
+import pytest
+
+from rankfold.cli import main
+from rankfold.cli._train_config import TrainConfig
+from rankfold.data import DATASETS
+from rankfold.models import MODELS
+from rankfold.training import INTEGRATORS
+
+FLAGS = [
+    "--batch-size",
+    "--core-steps",
+    "--data",
+    "--data-dir",
+    "--dense",
+    "--device",
+    "--epochs",
+    "--freeze-bases-after",
+    "--help",
+    "--integrator",
+    "--learning-rate",
+    "--max-rank",
+    "--min-rank",
+    "--model",
+    "--momentum",
+    "--optimizer",
+    "--out",
+    "--rank",
+    "--resume",
+    "--schedule",
+    "--seed",
+    "--threads",
+    "--tolerance",
+    "--tolerance-warmup",
+    "--weight-decay",
+]
+
+
+def help_text(capsys, *words):
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--help"])
+    assert end.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_flags_of_train(capsys):
+    rows = re.findall(r"^\W (?:-h, )?(--[a-z-]+)", help_text(capsys, "train"), re.MULTILINE)
+    assert sorted(rows) == FLAGS
+
+
+def test_the_help_names_every_choice(capsys):
+    text = help_text(capsys, "train")
+    for registry in (MODELS, DATASETS, INTEGRATORS):
+        assert "{" + ",".join(registry) + "}" in text
+
+
+def test_commands(capsys):
+    text = help_text(capsys)
+    assert "train" in text
+    assert "inspect" in text
+
+
+def test_every_setting_is_described():
+    described = re.findall(r"^        (\w+): ", TrainConfig.__doc__ or "", re.MULTILINE)
+    assert described == [field.name for field in fields(TrainConfig)]
