@@ -8,7 +8,7 @@ from safetensors import safe_open
 from tests.convert.models import LanguageModel
 from torch import Tensor, nn
 
-from rankfold import CheckpointError, factorize, load, save
+from rankfold import TDLRT, CheckpointError, factorize, load, save
 from rankfold._checkpoint import read_layouts
 
 
@@ -159,3 +159,19 @@ def test_dense_file_into_a_factorised_model(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="'0' is factorised in the model and dense in the file"):
         load(model, tmp_path / "net.safetensors")
     assert equal(state(model), before)
+
+
+def test_a_model_saved_in_the_middle_of_a_cycle_comes_back(tmp_path):
+    """A 10 x 500 weight of rank 10 is then written with 20 columns on its long side."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(50, 5))
+    factorize(model, 5)
+    optimizer = TDLRT(model, torch.optim.SGD, lr=0.1)
+    model(torch.randn(8, 50)).square().mean().backward()
+    optimizer.step()
+    assert model[0].ranks == (5, 10)
+    save(model, tmp_path / "net.safetensors")
+    dense = nn.Sequential(nn.Linear(50, 5))
+    load(dense, tmp_path / "net.safetensors")
+    assert dense[0].ranks == (5, 10)
+    assert torch.equal(dense[0].core, model[0].core)

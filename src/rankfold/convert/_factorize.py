@@ -125,10 +125,10 @@ def factorize_like(model: nn.Module, layouts: Mapping[str, Mapping[str, Sequence
         candidate, modes = known[name], tuple(layout["modes"])
         if candidate.module not in built:
             try:
-                ranks = [layout["ranks"][mode] for mode in modes]
                 chosen = {"modes": modes} if candidate.rule.selectable_modes else {}
-                built[candidate.module] = candidate.rule.layer.like(candidate.module, rank=ranks, **chosen)
-            except (RankfoldError, IndexError) as error:
+                built[candidate.module] = candidate.rule.layer.like(candidate.module, rank=1, **chosen)
+                built[candidate.module].reserve(layout["ranks"])
+            except RankfoldError as error:
                 raise ConversionError(f"layer {name!r}: {error}") from error
         plan.append((name, candidate.module, built[candidate.module]))
     shared: dict[int, FactorizedLayer] = {}

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from rankfold._errors import RankError
 from rankfold.formats import Tucker, checked_modes, checked_ranks
 from rankfold.layers._resize import replace_data
 from rankfold.linalg import orthonormalize
@@ -191,6 +192,30 @@ class FactorizedLayer(nn.Module):
             assert factor is not None
             replace_data(parameter, factor.contiguous())
 
+    @torch.no_grad()
+    def reserve(self, core_shape: Sequence[int]) -> None:
+        """Make room for tensors of other ranks, with uninitialised values where a shape changes.
+
+        Arguments:
+            core_shape: any ranks up to n_i; in the middle of a training cycle one may exceed the product of the others.
+
+        Raises:
+            RankError: not one rank per mode, a rank out of range, or another dimension in a mode without factor.
+        """
+        shape, modes = self.weight_shape, self.modes
+        ranges = [range(1, n + 1) if mode in modes else (n,) for mode, n in enumerate(shape)]
+        if len(core_shape) != len(shape) or any(r not in a for r, a in zip(core_shape, ranges, strict=True)):
+            raise RankError(
+                f"{type(self).__name__}: a core of shape {tuple(core_shape)} does not fit a weight of shape {shape} "
+                f"factorised along modes {modes}; a rank lies in 1..n_i, the other dimensions are those of the weight."
+            )
+        wanted = {f"factor_{mode}": (shape[mode], core_shape[mode]) for mode in modes}
+        for name, size in {**wanted, "core": tuple(core_shape)}.items():
+            parameter = self._parameters[name]
+            assert parameter is not None
+            if parameter.shape != size:
+                replace_data(parameter, torch.empty(size, dtype=parameter.dtype, device=parameter.device))
+
     def share(self, other: "FactorizedLayer") -> None:
         """Use the core and factors of another layer from now on, as tied weights do."""
         self.modes = other.modes
@@ -290,15 +315,8 @@ class FactorizedLayer(nn.Module):
     def _reallocate(self, state_dict: Any, prefix: str) -> None:
         """Make room for stored tensors of another rank, if all are there."""
         stored = {name: state_dict.get(f"{prefix}{name}") for name in ("core", *self._factor_names())}
-        if any(value is None for value in stored.values()):
-            return
-        for name, value in stored.items():
-            parameter = self._parameters[name]
-            assert parameter is not None
-            if parameter.shape != value.shape:
-                replace_data(
-                    parameter, torch.empty(value.shape, dtype=parameter.dtype, device=parameter.device)
-                )
+        if all(value is not None for value in stored.values()):
+            self.reserve(stored["core"].shape)
 
     def _factor_names(self) -> list[str]:
         return [f"factor_{mode}" for mode in self.modes]
