@@ -74,6 +74,7 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
     _write(path, tensors, {"layers": layers, "aliases": aliases})
 
 
+@torch.inference_mode(False)  # parameters made in inference mode could never be trained
 def load(model: nn.Module, path: str | os.PathLike[str]) -> None:
     """Load a file of :func:`save` into a model of the same class, dense or factorised; ranks come from the file.
 

@@ -3,6 +3,7 @@ import warnings
 import torch
 from tests.convert.models import Unusual
 from torch import nn
+from torch.nn.utils import prune
 
 from rankfold import factorize
 
@@ -72,3 +73,25 @@ def test_layers_that_are_factorised_already_are_not_listed() -> None:
     layer = model[0]
     assert len(factorize(model, 1)) == 0
     assert model[0] is layer
+
+
+def test_layers_that_compute_more_than_their_class_are_left_alone() -> None:
+    def patched(layer: nn.Linear) -> None:
+        layer.forward = lambda input: nn.functional.linear(input, layer.weight) * 100  # type: ignore[method-assign]
+
+    def with_mask(layer: nn.Linear) -> None:
+        layer.register_buffer("mask", torch.ones(8, 8))
+
+    def pruned(layer: nn.Linear) -> None:
+        prune.l1_unstructured(layer, "bias", 0.3)
+
+    for change, words in (
+        (patched, "forward was replaced"),
+        (with_mask, "'mask'"),
+        (pruned, "bias is computed"),
+    ):
+        model = nn.Sequential(nn.Linear(8, 8))
+        change(model[0])
+        (row,) = factorize(model, 4)
+        assert row.reason is not None
+        assert words in row.reason

@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from math import prod
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,3 +78,9 @@ def test_numbers_become_policies() -> None:
 def test_neither_policy_nor_number(rank: object) -> None:
     with pytest.raises(OptionError):
         as_policy(rank)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert as_policy(np.int64(4)) == Fixed(4)
+    assert as_policy(np.float32(0.5)) == Fraction(0.5)
+    assert Fixed(np.int64(3))((8, 8), (0, 1)) == (3, 3)

@@ -234,3 +234,46 @@ def test_a_generic_model_is_brought_to_form_without_changing_its_function():
     assert float(layer.tucker.orthonormality_defect()) < 1e-13
     assert layer.tucker.is_rotated()
     torch.testing.assert_close(layer.weight.detach(), before)
+
+
+def test_gradients_of_parameters_outside_the_model_are_watched_too():
+    model = network()
+    temperature = nn.Parameter(torch.ones(()))
+    optimizer = tdlrt(model)
+    optimizer.add_param_group({"params": [temperature]})
+    (temperature * F.cross_entropy(model(batch(0)[0]), batch(0)[1])).backward()
+    temperature.grad.fill_(float("nan"))
+    with pytest.raises(NonFiniteError, match="parameter 0 of group 1"):
+        optimizer.step()
+    assert float(temperature.detach()) == 1
+
+
+def test_buffers_that_a_forward_replaces_are_counted_once():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = Linear(6, 5, rank=2)
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x):
+            self.calls = self.calls + 1
+            return self.linear(x)
+
+    torch.manual_seed(0)
+    model = Counting()
+    optimizer = tdlrt(model, core_steps=1)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = model(torch.ones(3, 6)).square().mean()
+        loss.backward()
+        return loss
+
+    for _ in range(3):
+        optimizer.step(closure)
+    assert int(model.calls) == 3
+
+
+def test_max_rank_goes_before_min_rank():
+    layer, _, _ = fit_low_rank_target(6, 4, min_rank=5, max_rank=2)
+    assert layer.ranks == (2, 2)

@@ -7,7 +7,7 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.training.networks import batch, network, one_step, same, snapshot, tdlrt
+from tests.training.networks import batch, network, one_step, same, snapshot, tdlrt, weights
 from torch import nn
 
 from rankfold import TDLRT, OptimizerError, OptionError, factorize
@@ -362,3 +362,76 @@ def test_bad_options_are_refused(name, value):
 def test_inner_arguments_are_checked_by_the_inner_optimiser():
     with pytest.raises(TypeError, match="lrr"):
         TDLRT(network(), torch.optim.SGD, lrr=0.1)
+
+
+@pytest.mark.parametrize("integrator", sorted(INTEGRATORS))
+def test_maximising_the_negative_loss_is_minimising_the_loss(integrator):
+    results = []
+    for sign in (1, -1):
+        model = network()
+        optimizer = tdlrt(model, integrator=integrator, maximize=sign < 0)
+        for seed in range(8):
+            x, y = batch(seed)
+            optimizer.zero_grad()
+            (sign * F.cross_entropy(model(x), y)).backward()
+            optimizer.step()
+        results.append(weights(model))  # bases may differ in their signs
+    for name, value in results[0].items():
+        torch.testing.assert_close(results[1][name], value, rtol=1e-4, atol=1e-4)
+
+
+def test_the_fixed_integrator_steps_with_the_rate_of_the_group_of_the_core():
+    results = []
+    for options in ({"lr": 0.2}, {"param_groups": "own"}):
+        model = network()
+        if "param_groups" in options:
+            options = {"param_groups": [{"params": model.named_parameters(), "lr": 0.2}]}
+        optimizer = TDLRT(model, torch.optim.SGD, integrator="fixed", core_steps=1, **options)
+        for seed in range(4):
+            one_step(model, optimizer, seed)
+        results.append(snapshot(model))
+    assert same(*results)
+
+
+def test_bases_cannot_be_added_to_the_inner_optimiser():
+    model = network()
+    with pytest.raises(OptimizerError, match="got a basis"):
+        tdlrt(model).add_param_group({"params": [model[4].factors[0]]})
+
+
+def test_bases_of_a_layer_with_a_frozen_core_are_not_trained():
+    model = network()
+    model[4].core.requires_grad_(False)
+    before = snapshot(model[4])
+    optimizer = tdlrt(model)
+    for seed in range(8):
+        one_step(model, optimizer, seed)
+    after = snapshot(model[4])
+    assert all(torch.equal(after[name], value) for name, value in before.items() if name != "bias")
+
+
+def test_a_model_rolled_back_without_its_optimiser_is_noticed():
+    model = network(rank=2)
+    optimizer = tdlrt(model)
+    best = copy.deepcopy(model.state_dict())
+    for seed in range(5):
+        one_step(model, optimizer, seed)
+    model.load_state_dict(best)
+    with pytest.raises(OptimizerError, match="load the optimiser's of the same time"):
+        one_step(model, optimizer, 5)
+
+
+def test_truncating_in_inference_mode_does_not_end_training():
+    model = network()
+    optimizer = tdlrt(model)
+    for seed in range(6):
+        one_step(model, optimizer, seed)
+    with torch.inference_mode():
+        optimizer.truncate()
+    one_step(model, optimizer, 6)
+
+
+@pytest.mark.parametrize("inner", ["sgd", torch.optim.SGD([torch.zeros(1)], lr=1), nn.Linear])
+def test_the_inner_optimiser_must_be_a_class_of_optimisers(inner):
+    with pytest.raises(OptimizerError, match="must be a class of optimisers"):
+        TDLRT(network(), inner, lr=0.1)

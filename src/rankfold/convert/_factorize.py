@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
-from rankfold._errors import ConversionError, NonFiniteError, RankfoldError
+from rankfold._errors import ConversionError, NonFiniteError, OptionError, RankfoldError
 from rankfold.convert._conversion import Conversion, ConvertedLayer
 from rankfold.convert._parity import outputs, parity_allowed, relative_difference
 from rankfold.convert._replace import names_by_module, replace_module
@@ -36,6 +37,7 @@ class _Candidate:
         return None if isinstance(weight, nn.parameter.UninitializedParameter) else weight
 
 
+@torch.inference_mode(False)  # parameters made in inference mode could never be trained
 def factorize(
     model: nn.Module,
     rank: RankPolicy | int | float = Fraction(0.5),
@@ -79,6 +81,8 @@ def factorize(
         ([(5, 5), (5, 5)], 'rankfold.layers._linear')
     """
     policy = as_policy(rank)
+    if isinstance(modes, str) and modes != "all":
+        raise OptionError(f"factorize: modes must be None, 'all' or a tuple of mode numbers, got {modes!r}.")
     candidates = _candidates(model)
     _apply_selectors(candidates, include, exclude)
     _apply_ties(model, candidates)

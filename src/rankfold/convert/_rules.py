@@ -105,6 +105,13 @@ def reason_to_skip(
         return "not initialised yet: run one forward pass first"
     if parametrize.is_parametrized(module, "weight") or "weight" not in module._parameters:
         return "its weight is computed by a parametrisation"
+    if module._parameters.get("bias") is None and getattr(module, "bias", None) is not None:
+        return "its bias is computed by a parametrisation"
+    if "forward" in vars(module):
+        return "its forward was replaced on the instance and may compute something else"
+    further = {*module._parameters, *module._buffers, *module._modules} - {"weight", "bias"}
+    if further:
+        return f"it holds {sorted(further)[0]!r} beside weight and bias"
     if type(module) is not rule.dense:
         return f"{type(module).__name__} is a subclass of nn.{rule.name} and may compute something else"
     weight = module.weight

@@ -31,8 +31,8 @@ def selected(
     """
     candidates = list(modules)
     chosen: set[str] = set()
-    for selector in [selectors] if isinstance(selectors, str | type) else selectors:
-        if isinstance(selector, str):
+    for selector in selectors if isinstance(selectors, list | tuple | set) else [selectors]:
+        if isinstance(selector, str | re.Pattern):
             try:
                 pattern = re.compile(selector)
             except re.error as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import prod
+from numbers import Integral
 
 from rankfold._errors import RankError, ShapeError
 
@@ -78,17 +79,22 @@ def checked_ranks(
         RankError: wrong number of ranks, or a rank out of range.
     """
     bounds = full_ranks(shape, modes)
-    if isinstance(ranks, int):
-        if isinstance(ranks, bool) or not 1 <= ranks <= max(bounds):
+    if isinstance(ranks, Integral):
+        if isinstance(ranks, bool) or not 1 <= int(ranks) <= max(bounds):
             raise RankError(
                 f"{where}: the rank must lie in 1..{max(bounds)} for a tensor of shape {tuple(shape)} factorised "
                 f"along modes {tuple(modes)}, got {ranks}; pass a rank in range."
             )
-        return tuple(min(ranks, bound) for bound in bounds)
-    given = tuple(int(rank) for rank in ranks)
-    if len(given) != len(modes) or any(not 1 <= r <= b for r, b in zip(given, bounds, strict=False)):
+        return tuple(min(int(ranks), bound) for bound in bounds)
+    given = list(ranks) if isinstance(ranks, Sequence) else []
+    whole = all(isinstance(rank, Integral) and not isinstance(rank, bool) for rank in given)
+    if (
+        not whole
+        or len(given) != len(modes)
+        or any(not 1 <= r <= b for r, b in zip(given, bounds, strict=True))
+    ):
         raise RankError(
-            f"{where}: got ranks {given} for a tensor of shape {tuple(shape)} factorised along modes "
+            f"{where}: got ranks {ranks} for a tensor of shape {tuple(shape)} factorised along modes "
             f"{tuple(modes)}; pass one rank per mode, at most {bounds}."
         )
-    return given
+    return tuple(int(rank) for rank in given)

@@ -123,12 +123,15 @@ class Tucker:
         Returns:
             A scalar tensor.
         """
-        weighted = self.core
+        # Entries near 1 keep the squares of very large and very small tensors in range.
+        largest = self.core.abs().amax().clamp_min(torch.finfo(self.core.dtype).tiny)
+        scaled = self.core / largest
+        weighted = scaled
         for mode in self.modes:
             factor = self.factors[mode]
             assert factor is not None
             weighted = mode_product(weighted, factor.mT @ factor, mode)
-        return (weighted * self.core).sum().clamp_min(0).sqrt()
+        return (weighted * scaled).sum().clamp_min(0).sqrt() * largest
 
     def orthonormality_defect(self) -> Tensor:
         """Largest ``|U_iᵀ U_i - I|`` over the modes, a scalar float64 tensor."""

@@ -63,7 +63,7 @@ class FactorizedLayer(nn.Module):
     @property
     def factors(self) -> dict[int, nn.Parameter]:
         """The factor of each factorised mode."""
-        return {mode: self._parameters[f"factor_{mode}"] for mode in self.modes}  # pyright: ignore[reportReturnType]
+        return {mode: getattr(self, f"factor_{mode}") for mode in self.modes}
 
     @property
     def tucker(self) -> Tucker:
@@ -78,7 +78,7 @@ class FactorizedLayer(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The dense weight, multiplied out anew at each access; for code that reads ``layer.weight``."""
+        """The dense weight, multiplied out anew at each access, for code that reads it; writing to it has no effect."""
         return self.tucker.to_dense()
 
     @property

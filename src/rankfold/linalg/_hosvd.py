@@ -59,7 +59,7 @@ def truncated_hosvd(
         tolerance: relative Frobenius error, ``0 <= tolerance < 1``. Tails below rounding go even at 0.
         ranks: instead of a tolerance, for each tensor the rank of each of its modes.
         min_rank: with a tolerance, the smallest rank a mode may get (as far as it has so many).
-        max_ranks: with a tolerance, for each tensor the largest rank of each of its modes.
+        max_ranks: with a tolerance, for each tensor the largest rank of each of its modes; goes before min_rank.
         method: ``'gram'``, ``'svd'``, or None for the faster one that resolves the tolerance.
 
     Returns:
@@ -100,7 +100,7 @@ def truncated_hosvd(
                 kept[mode] = _checked_rank(ranks[index][position], tensor.shape[mode], mode)
             elif tolerance is not None:
                 ceiling = tensor.shape[mode] if max_ranks is None else max_ranks[index][position]
-                kept[mode] = max(min(cuts[index][mode], ceiling), min(min_rank, tensor.shape[mode]), 1)
+                kept[mode] = max(min(max(cuts[index][mode], min_rank), ceiling, tensor.shape[mode]), 1)
             else:
                 kept[mode] = tensor.shape[mode]
         if _is_matrix(tensor, modes[index]) and not (tolerance is None and ranks is None):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Protocol, runtime_checkable
 
 from rankfold._errors import OptionError
@@ -37,12 +38,12 @@ class Fixed:
     rank: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.rank, bool) or not isinstance(self.rank, int) or self.rank < 1:
+        if isinstance(self.rank, bool) or not isinstance(self.rank, Integral) or self.rank < 1:
             raise OptionError(f"Fixed: rank must be a whole number of at least 1, got {self.rank!r}.")
 
     def __call__(self, shape: Sequence[int], modes: Sequence[int]) -> tuple[int, ...]:
         """Ranks for a weight of ``shape`` factorised along ``modes``."""
-        return _lowered([self.rank] * len(modes), shape, modes)
+        return _lowered([int(self.rank)] * len(modes), shape, modes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +90,11 @@ def as_policy(rank: RankPolicy | int | float) -> RankPolicy:
         >>> as_policy(8), as_policy(0.5)
         (Fixed(rank=8), Fraction(share=0.5))
     """
-    if isinstance(rank, int):
-        return Fixed(rank)
-    if isinstance(rank, float):
-        return Fraction(rank)
-    if callable(rank):
+    if isinstance(rank, Integral):
+        return Fixed(int(rank) if not isinstance(rank, bool) else rank)
+    if isinstance(rank, Real):
+        return Fraction(float(rank))
+    if callable(rank) and not isinstance(rank, type):
         return rank
     raise OptionError(
         f"rank: got {rank!r}; pass a policy such as Fraction(0.5), a whole number of at least 1, or a float in (0, 1]."

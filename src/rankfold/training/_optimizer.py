@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from rankfold._errors import NonFiniteError, OptimizerError
 from rankfold.convert import factorized_layers
-from rankfold.formats import truncate_cores
+from rankfold.formats import checked_ranks, truncate_cores
 from rankfold.layers import FactorizedLayer, replace_data
 from rankfold.linalg import HOSVD
 from rankfold.ranks import Fraction, RankPolicy, as_policy
@@ -116,21 +116,28 @@ class TDLRT(Optimizer):
         self.model = model
         self.layers = _trainable_layers(model)
         bases = [factor for layer in self.layers.values() for factor in layer.factors.values()]
-        groups = _inner_groups(model, {id(basis) for basis in bases}, param_groups)
+        groups = _inner_groups(model, param_groups)
         policy = as_policy(Fraction(1.0) if max_rank is None else max_rank)
         self.max_ranks = {
-            name: policy(layer.weight_shape, layer.modes) for name, layer in self.layers.items()
+            name: checked_ranks(
+                f"TDLRT: max_rank of {name!r}",
+                policy(layer.weight_shape, layer.modes),
+                layer.weight_shape,
+                layer.modes,
+            )
+            for name, layer in self.layers.items()
         }
         self._names = {parameter: name for name, parameter in model.named_parameters()}
 
         self.inner = inner_optimizer_class(groups, **inner_arguments)
         self._ready = False
-        # The bases form a last group of this optimiser, so that GradScaler unscales their gradients and schedulers
-        # move the step length of the fixed integrator; the inner optimiser does not have it.
+        # The bases form a last group of this optimiser, so that GradScaler unscales their gradients and looks for
+        # infinities in them; the inner optimiser does not have it.
         super().__init__([*self.inner.param_groups, {"params": bases}], dict(self.inner.defaults))
         self._ready = True
         self.state = self.inner.state
         _bring_to_form(self.layers)
+        self._note_ranks()
 
     # -- the step --------------------------------------------------------------------------------------
 
@@ -147,6 +154,7 @@ class TDLRT(Optimizer):
         Raises:
             NonFiniteError: a gradient holds NaN or infinity; nothing was changed.
         """
+        self._require_known_ranks()
         whole_cycle = closure is not None and self.core_steps == 1 and self._basis_step_is_next()
         replay = Replay(self.model) if whole_cycle else None
         loss = None
@@ -160,9 +168,22 @@ class TDLRT(Optimizer):
             self.inner.step()
             self._core_steps_left = max(self._core_steps_left - 1, 0)
         self.steps_done += 1
+        self._note_ranks()
         if self._ranks_before and self._core_steps_left == 0:
             self.truncate()
         return loss
+
+    def _require_known_ranks(self) -> None:
+        for name, layer in self.layers.items():
+            if layer.ranks != self._known_ranks[name]:
+                raise OptimizerError(
+                    f"TDLRT: layer {name!r} has ranks {layer.ranks}, this optimiser left it with "
+                    f"{self._known_ranks[name]}; after loading a model's state load the optimiser's of the same time, "
+                    "or make a new optimiser."
+                )
+
+    def _note_ranks(self) -> None:
+        self._known_ranks = {name: layer.ranks for name, layer in self.layers.items()}
 
     def _basis_step_is_next(self) -> bool:
         frozen = self.freeze_bases_after is not None and self.steps_done >= self.freeze_bases_after
@@ -177,7 +198,7 @@ class TDLRT(Optimizer):
         if not taking_part:
             self.inner.step()
             return
-        rates = [float(self.param_groups[-1]["lr"])] * len(taking_part)
+        rates = [self._rate(layer) for layer in taking_part.values()]
         tuckers = [layer.tucker for layer in taking_part.values()]
         steps = self.integrator.advance(tuckers, [_gradients(layer) for layer in taking_part.values()], rates)
         states = [
@@ -215,6 +236,11 @@ class TDLRT(Optimizer):
         # Where the core gradient is not known yet, it is None and the inner optimiser moves dense parameters only.
         self.inner.step()
 
+    def _rate(self, layer: FactorizedLayer) -> float:
+        """Step length along the negative gradient, from the group that trains the layer's core."""
+        group = next(g for g in self.inner.param_groups if any(p is layer.core for p in g["params"]))
+        return -float(group["lr"]) if group.get("maximize") else float(group["lr"])
+
     def _undo(self, undo: list[Any]) -> None:
         for layer, core, factors, state in undo:
             for parameter, value in (
@@ -225,6 +251,7 @@ class TDLRT(Optimizer):
             self._set_state(layer, state)
         self._ranks_before, self._core_steps_left = {}, 0
 
+    @torch.inference_mode(False)  # tensors made in inference mode could never be trained again
     @torch.no_grad()
     def truncate(self) -> None:
         """End the current cycle now: cut every basis to the tolerance, so that all ranks are exact.
@@ -292,6 +319,7 @@ class TDLRT(Optimizer):
                 rank_capped=adaptive and _capped(layer, result, wide, self._ranks_before[name]),
             )
         self._ranks_before, self._core_steps_left = {}, 0
+        self._note_ranks()
         if self.on_truncation is not None:
             for name in layers:
                 self.on_truncation(self.records[name])
@@ -352,6 +380,7 @@ class TDLRT(Optimizer):
             )
         super().load_state_dict({key: value for key, value in state_dict.items() if key != _STATE_KEY})
         self.steps_done = cycle["steps_done"]
+        self._note_ranks()
         self._core_steps_left = cycle["core_steps_left"]
         self._ranks_before = {name: tuple(ranks) for name, ranks in cycle["ranks_before"].items()}
 
@@ -370,7 +399,14 @@ class TDLRT(Optimizer):
         if not self._ready:
             super().add_param_group(param_group)
             return
-        self.inner.add_param_group(param_group)
+        given = param_group["params"]
+        listed = [given] if isinstance(given, Tensor) else list(given)
+        bases = {id(f) for _, layer in factorized_layers(self.model) for f in layer.factors.values()}
+        if any(id(entry) in bases for entry in listed):
+            raise OptimizerError(
+                "TDLRT.add_param_group: got a basis; bases are turned by TDLRT, leave them out."
+            )
+        self.inner.add_param_group({**param_group, "params": listed})
         self.param_groups.insert(-1, self.inner.param_groups[-1])
 
     def _moved_state(
@@ -390,7 +426,13 @@ class TDLRT(Optimizer):
             self.state[layer.core] = state
 
     def _require_finite(self) -> None:
-        require_finite_gradients(self._names, self.steps_done + 1)
+        others = {
+            parameter: f"parameter {position} of group {index}"
+            for index, group in enumerate(self.inner.param_groups)
+            for position, parameter in enumerate(group["params"])
+            if parameter not in self._names
+        }
+        require_finite_gradients({**self._names, **others}, self.steps_done + 1)
 
 
 def _gradients(layer: FactorizedLayer) -> Gradients:
@@ -424,10 +466,9 @@ def _trainable_layers(model: nn.Module) -> dict[str, FactorizedLayer]:
     return layers
 
 
-def _inner_groups(
-    model: nn.Module, bases: set[int], param_groups: Iterable[Mapping[str, Any]] | None
-) -> list[dict[str, Any]]:
+def _inner_groups(model: nn.Module, param_groups: Iterable[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
     """Groups without bases; by default one with everything that is trained."""
+    bases = {id(factor) for _, layer in factorized_layers(model) for factor in layer.factors.values()}
     if param_groups is None:
         param_groups = [
             {"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}
@@ -435,7 +476,10 @@ def _inner_groups(
     groups = []
     for group in param_groups:
         given = group["params"]
-        parameters = [given] if isinstance(given, Tensor) else list(given)
+        listed = [given] if isinstance(given, Tensor) else list(given)
+        parameters = [
+            entry[1] if isinstance(entry, tuple) else entry for entry in listed
+        ]  # (name, parameter)
         groups.append({**group, "params": [p for p in parameters if id(p) not in bases]})
     listed = {id(parameter) for group in groups for parameter in group["params"]}
     missing = [

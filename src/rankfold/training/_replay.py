@@ -28,12 +28,18 @@ class Replay:
     @contextmanager
     def second_pass(self) -> Iterator[None]:
         """Context of the second pass: same random numbers, and buffers as the first pass left them."""
-        buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
+        # A forward may change a buffer in place or put another tensor in its place.
+        buffers = [
+            (module, name, buffer, buffer.clone())
+            for module in self.model.modules()
+            for name, buffer in module._buffers.items()
+            if buffer is not None
+        ]
         torch.set_rng_state(self.cpu)
         for device, state in self.cuda.items():
             torch.cuda.set_rng_state(state, device)
         try:
             yield
         finally:
-            for buffer, value in buffers:
-                buffer.copy_(value)
+            for module, name, buffer, value in buffers:
+                module._buffers[name] = buffer.copy_(value)

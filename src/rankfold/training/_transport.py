@@ -76,6 +76,11 @@ def transport_rule(optimizer: type[torch.optim.Optimizer]) -> TransportRule:
     Raises:
         OptimizerError: no rule is known; the message says how to add one.
     """
+    if not (isinstance(optimizer, type) and issubclass(optimizer, torch.optim.Optimizer)):
+        raise OptimizerError(
+            "TDLRT: inner_optimizer_class must be a class of optimisers such as torch.optim.SGD, "
+            f"got {optimizer!r}."
+        )
     by_class = {rule.optimizer: rule for rule in TRANSPORT_RULES.values()}
     for base in optimizer.__mro__:
         if base in by_class:
