@@ -1,13 +1,12 @@
 """Train one network on one data set, in Tucker form or dense."""
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-from rankfold import TDLRT, RankRecord, factorize
+from rankfold import TDLRT, factorize
 from rankfold.convert import factorized_layers
 from rankfold.data import Dataset, batches
 from rankfold.models import build_model
@@ -25,12 +24,12 @@ def train(
     batch_size: int,
     learning_rate: float,
     momentum: float = 0.9,
+    weight_decay: float = 0.0,
     tolerance: float | None = None,
     rank: float = 0.5,
     warmup: float = 0.2,
     freeze: float = 0.8,
     core_steps: int = 10,
-    on_truncation: Callable[[RankRecord], None] | None = None,
 ) -> dict[str, Any]:
     """SGD with momentum and a cosine schedule; with a tolerance every layer is factorised and trained by TDLRT.
 
@@ -39,12 +38,12 @@ def train(
         model: name of a reference network.
         seed: of the initial weights and of the order of the batches.
         epochs, batch_size, learning_rate, momentum: as usual.
+        weight_decay: on cores and dense parameters.
         tolerance: truncation tolerance; None trains the dense network.
         rank: share of the full rank to start from.
         warmup: share of the steps over which the tolerance rises.
         freeze: share of the steps after which only the cores train.
         core_steps: core steps per basis step.
-        on_truncation: receives a record at every truncation.
 
     Returns:
         Accuracies in percent after every epoch, compression in the factorised layers, ranks, seconds.
@@ -52,7 +51,7 @@ def train(
     torch.manual_seed(seed)
     network: nn.Module = build_model(model, classes=dataset.classes, input_shape=dataset.input_shape)
     steps = epochs * -(-len(dataset.train_targets) // batch_size)
-    options = {"lr": learning_rate, "momentum": momentum}
+    options = {"lr": learning_rate, "momentum": momentum, "weight_decay": weight_decay}
     if tolerance is None:
         optimizer = torch.optim.SGD(network.parameters(), **options)
         before = 0
@@ -65,7 +64,6 @@ def train(
             core_steps=core_steps,
             tolerance_warmup=int(warmup * steps),
             freeze_bases_after=int(freeze * steps),
-            on_truncation=on_truncation,
             **options,
         )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)

@@ -17,9 +17,10 @@ from rankfold.data import load_dataset
 
 def main(
     data_dir: Path | None = None,
-    tolerances: tuple[float, ...] = (0.2, 0.3),
+    tolerances: tuple[float, ...] = (0.28, 0.15),
     seeds: int = 3,
     epochs: int = 10,
+    weight_decay: float = 2e-3,
     threads: int = 1,
 ) -> None:
     """Train at each tolerance and seed, print a line per run, and write the result.
@@ -29,6 +30,7 @@ def main(
         tolerances: truncation tolerances.
         seeds: number of seeds.
         epochs: epochs per run.
+        weight_decay: on cores and dense parameters.
         threads: torch threads.
     """
     torch.set_num_threads(threads)
@@ -38,7 +40,13 @@ def main(
         runs = []
         for seed in range(seeds):
             run = train(
-                dataset, seed=seed, epochs=epochs, batch_size=128, learning_rate=0.05, tolerance=tolerance
+                dataset,
+                seed=seed,
+                epochs=epochs,
+                batch_size=128,
+                learning_rate=0.05,
+                weight_decay=weight_decay,
+                tolerance=tolerance,
             )
             runs.append(run)
             print(
