@@ -27,6 +27,7 @@ format: $(DEV_STAMP)
 bench: $(DEV_STAMP)  ## the short benchmarks; results go to benchmarks/results
 	$(BIN)/python -m benchmarks.digits_lenet
 	$(BIN)/python -m benchmarks.import_time
+	$(BIN)/python -m benchmarks.basis_precision
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
