@@ -1,0 +1,45 @@
+"""What the README shows is true."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_example_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names = {
+        "MyNet": lambda: nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 4)),
+        "loader": [(torch.randn(8, 20), torch.randint(0, 4, (8,))) for _ in range(12)],
+    }
+    exec(block, names)
+    assert "2 of 2 layers factorised" in capsys.readouterr().out
+    assert (tmp_path / "net.safetensors").exists()
+    assert all(type(module).__module__.startswith("torch.") for module in names["plain"].modules())
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"python -m benchmarks\.(\w+)", README))))
+def test_every_benchmark_named_exists_and_left_its_result(command):
+    assert (ROOT / "benchmarks" / f"{command}.py").exists()
+    record = json.loads((ROOT / "benchmarks" / "results" / f"{command}.json").read_text())
+    assert record["command"].startswith(f"python -m benchmarks.{command}")
+
+
+def test_the_figures_of_the_table_are_those_of_the_results():
+    def result(name):
+        return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+
+    for setting in result("mnist_lenet")["settings"]:
+        assert f"{setting['mean_compression']:.1f} % | {setting['mean_accuracy']:.2f} %" in README
+    for row in result("digits_lenet")["summary"].values():
+        assert f"{row['mean_accuracy']:.2f} %" in README
+    for row in result("mnist_decay")["rows"]:
+        if row["decay"] == 10 and row["method"] != "fixed":
+            assert f"{row['mean_accuracies'][3]:.1f} %" in README
