@@ -16,7 +16,7 @@ __all__ = ["Method", "fixed_signs", "left_singular", "method_for", "rank_floor"]
 Method = Literal["gram", "svd"]
 
 # A float64 Gram matrix resolves singular values down to sqrt(eps) = 1.5e-8 of the largest; two orders above
-# that the squares are as good as an SVD, and several times faster.
+# that the squares are as good as an SVD.
 _GRAM_TOLERANCE = 1e-6
 
 

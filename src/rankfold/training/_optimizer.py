@@ -17,14 +17,11 @@ from rankfold.training._finite import require_finite_gradients
 from rankfold.training._options import check_options
 from rankfold.training._records import RankRecord
 from rankfold.training._replay import Replay
+from rankfold.training._setup import DEFECT_IN_EPS, bring_to_form, inner_groups, trainable_layers
 from rankfold.training._transport import pad_state, rotate_state, transport_rule
 from rankfold.training.integrators import INTEGRATORS, Gradients
 
 __all__ = ["TDLRT"]
-
-# The product of two bases that are orthonormal to rounding is so again, but the rounding adds up over
-# thousands of truncations; at this many eps a factor is orthonormalised anew, well before 1e-5 in float32.
-_DEFECT_IN_EPS = 30
 
 _STATE_KEY = "tdlrt"
 
@@ -114,9 +111,9 @@ class TDLRT(Optimizer):
         self._ranks_before: dict[str, tuple[int, ...]] = {}  # of the layers in the current cycle
 
         self.model = model
-        self.layers = _trainable_layers(model)
+        self.layers = trainable_layers(model)
         bases = [factor for layer in self.layers.values() for factor in layer.factors.values()]
-        groups = _inner_groups(model, param_groups)
+        groups = inner_groups(model, param_groups)
         policy = as_policy(Fraction(1.0) if max_rank is None else max_rank)
         self.max_ranks = {
             name: checked_ranks(
@@ -136,7 +133,7 @@ class TDLRT(Optimizer):
         super().__init__([*self.inner.param_groups, {"params": bases}], dict(self.inner.defaults))
         self._ready = True
         self.state = self.inner.state
-        _bring_to_form(self.layers)
+        bring_to_form(self.layers)
         self._note_ranks()
 
     # -- the step --------------------------------------------------------------------------------------
@@ -307,7 +304,7 @@ class TDLRT(Optimizer):
         for (name, layer), result, wide, (error, norm, defect) in zip(
             layers.items(), results, augmented, measured, strict=True
         ):
-            if defect > _DEFECT_IN_EPS * torch.finfo(layer.core.dtype).eps:
+            if defect > DEFECT_IN_EPS * torch.finfo(layer.core.dtype).eps:
                 layer.assign(layer.tucker.orthonormalize())
             self.records[name] = RankRecord(
                 step=self.steps_done,
@@ -451,55 +448,3 @@ def _capped(
         if uncut or layer.ranks[mode] < demanded:
             return True
     return False
-
-
-def _trainable_layers(model: nn.Module) -> dict[str, FactorizedLayer]:
-    layers = {
-        name: layer
-        for name, layer in factorized_layers(model)
-        if all(parameter.requires_grad for parameter in (layer.core, *layer.factors.values()))
-    }
-    if not layers:
-        raise OptimizerError(
-            "TDLRT: the model has no factorised layer to train; call rankfold.factorize(model) first."
-        )
-    return layers
-
-
-def _inner_groups(model: nn.Module, param_groups: Iterable[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
-    """Groups without bases; by default one with everything that is trained."""
-    bases = {id(factor) for _, layer in factorized_layers(model) for factor in layer.factors.values()}
-    if param_groups is None:
-        param_groups = [
-            {"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}
-        ]
-    groups = []
-    for group in param_groups:
-        given = group["params"]
-        listed = [given] if isinstance(given, Tensor) else list(given)
-        parameters = [
-            entry[1] if isinstance(entry, tuple) else entry for entry in listed
-        ]  # (name, parameter)
-        groups.append({**group, "params": [p for p in parameters if id(p) not in bases]})
-    listed = {id(parameter) for group in groups for parameter in group["params"]}
-    missing = [
-        name
-        for name, layer in factorized_layers(model)
-        if layer.core.requires_grad and id(layer.core) not in listed
-    ]
-    if missing:
-        raise OptimizerError(
-            f"TDLRT: param_groups lack the core of {missing[0]!r}; "
-            "list it, or freeze the layer with requires_grad_(False)."
-        )
-    return groups
-
-
-@torch.no_grad()
-def _bring_to_form(layers: dict[str, FactorizedLayer]) -> None:
-    """Orthonormal bases and cores in HOSVD form, where they are not so already; a resumed model stays bit for bit."""
-    for layer in layers.values():
-        tucker = layer.tucker
-        eps = torch.finfo(layer.core.dtype).eps
-        if float(tucker.orthonormality_defect()) > _DEFECT_IN_EPS * eps or not tucker.is_rotated():
-            layer.assign(tucker.rotate())

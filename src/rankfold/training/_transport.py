@@ -2,7 +2,7 @@
 
 A first moment is a tensor in the core's coordinates and turns with them. A second moment is a field of
 variances: where coordinates turn by P, variances mix with weights P∘P (exact for uncorrelated entries).
-Rotating its square root instead, as published code does, makes steps up to a thousand times too long.
+Rotating its square root instead lets positive entries cancel, and the next steps become too long.
 """
 
 from collections.abc import Callable, Mapping

@@ -17,8 +17,8 @@ def augmented_step(
 ) -> list[BasisStep]:
     """Widen every basis to span[U_i, dL/dK_i]; the tensors stay what they are.
 
-    A K-step of any length from U_i S_i lies in this span, and with the old basis it spans it (checked to 7e-15
-    by the tests), so the learning rates do not enter.
+    A K-step of any length from U_i S_i lies in this span, and with the old basis it spans it (as the
+    tests check), so the learning rates do not enter.
 
     Arguments:
         tuckers: tensors with orthonormal factors.

@@ -1,0 +1,70 @@
+"""What TDLRT makes of a model before its first step: layers, groups, and the form of the factors."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rankfold._errors import OptimizerError
+from rankfold.convert import factorized_layers
+from rankfold.layers import FactorizedLayer
+
+__all__ = ["DEFECT_IN_EPS", "bring_to_form", "inner_groups", "trainable_layers"]
+
+# The product of two bases that are orthonormal to rounding is so again, but the rounding adds up over
+# thousands of truncations; at this many eps a factor is orthonormalised anew, well before 1e-5 in float32.
+DEFECT_IN_EPS = 30
+
+
+def trainable_layers(model: nn.Module) -> dict[str, FactorizedLayer]:
+    """The layers whose core and factors all train; raises OptimizerError if there is none."""
+    layers = {
+        name: layer
+        for name, layer in factorized_layers(model)
+        if all(parameter.requires_grad for parameter in (layer.core, *layer.factors.values()))
+    }
+    if not layers:
+        raise OptimizerError(
+            "TDLRT: the model has no factorised layer to train; call rankfold.factorize(model) first."
+        )
+    return layers
+
+
+def inner_groups(model: nn.Module, param_groups: Iterable[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
+    """Groups without bases; by default one with everything that is trained."""
+    bases = {id(factor) for _, layer in factorized_layers(model) for factor in layer.factors.values()}
+    if param_groups is None:
+        param_groups = [
+            {"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}
+        ]
+    groups = []
+    for group in param_groups:
+        given = group["params"]
+        listed = [given] if isinstance(given, Tensor) else list(given)
+        parameters = [
+            entry[1] if isinstance(entry, tuple) else entry for entry in listed
+        ]  # (name, parameter)
+        groups.append({**group, "params": [p for p in parameters if id(p) not in bases]})
+    listed = {id(parameter) for group in groups for parameter in group["params"]}
+    missing = [
+        name
+        for name, layer in factorized_layers(model)
+        if layer.core.requires_grad and id(layer.core) not in listed
+    ]
+    if missing:
+        raise OptimizerError(
+            f"TDLRT: param_groups lack the core of {missing[0]!r}; "
+            "list it, or freeze the layer with requires_grad_(False)."
+        )
+    return groups
+
+
+@torch.no_grad()
+def bring_to_form(layers: dict[str, FactorizedLayer]) -> None:
+    """Orthonormal bases and cores in HOSVD form, where they are not so already; a resumed model stays bit for bit."""
+    for layer in layers.values():
+        tucker = layer.tucker
+        eps = torch.finfo(layer.core.dtype).eps
+        if float(tucker.orthonormality_defect()) > DEFECT_IN_EPS * eps or not tucker.is_rotated():
+            layer.assign(tucker.rotate())
