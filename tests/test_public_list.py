@@ -20,6 +20,7 @@ PUBLIC = {
         "NonFiniteError",
         "OptimizerError",
         "OptionError",
+        "Quantum",
         "RankError",
         "RankPolicy",
         "RankRecord",
@@ -34,6 +35,7 @@ PUBLIC = {
         "load",
         "register_transport",
         "save",
+        "tune_cpu_allocator",
     ],
     "rankfold.layers": [
         "Conv1d",

@@ -4,6 +4,7 @@ The public names; everything else is private.
 """
 
 from rankfold import layers
+from rankfold._allocator import tune_cpu_allocator
 from rankfold._checkpoint import load, save
 from rankfold._errors import (
     CheckpointError,
@@ -19,7 +20,7 @@ from rankfold._errors import (
 )
 from rankfold.convert import Conversion, ConvertedLayer, densify, factorize, fold
 from rankfold.formats import Tucker
-from rankfold.ranks import Fixed, Fraction, RankPolicy
+from rankfold.ranks import Fixed, Fraction, Quantum, RankPolicy
 from rankfold.training import TDLRT, RankRecord, register_transport
 
 __version__ = "0.1.0"
@@ -36,6 +37,7 @@ __all__ = [
     "NonFiniteError",
     "OptimizerError",
     "OptionError",
+    "Quantum",
     "RankError",
     "RankPolicy",
     "RankRecord",
@@ -50,4 +52,5 @@ __all__ = [
     "load",
     "register_transport",
     "save",
+    "tune_cpu_allocator",
 ]

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from rankfold._errors import OptionError
 from rankfold.formats import feasible_ranks, full_ranks
 
-__all__ = ["Fixed", "Fraction", "RankPolicy", "as_policy"]
+__all__ = ["Fixed", "Fraction", "RankPolicy", "as_policy", "lowered"]
 
 
 @runtime_checkable
@@ -43,7 +43,7 @@ class Fixed:
 
     def __call__(self, shape: Sequence[int], modes: Sequence[int]) -> tuple[int, ...]:
         """Ranks for a weight of ``shape`` factorised along ``modes``."""
-        return _lowered([int(self.rank)] * len(modes), shape, modes)
+        return lowered([int(self.rank)] * len(modes), shape, modes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Fraction:
 
     def __call__(self, shape: Sequence[int], modes: Sequence[int]) -> tuple[int, ...]:
         """Ranks for a weight of ``shape`` factorised along ``modes``."""
-        return _lowered([max(1, round(self.share * full)) for full in full_ranks(shape, modes)], shape, modes)
+        return lowered([max(1, round(self.share * full)) for full in full_ranks(shape, modes)], shape, modes)
 
 
 def as_policy(rank: RankPolicy | int | float) -> RankPolicy:
@@ -101,7 +101,7 @@ def as_policy(rank: RankPolicy | int | float) -> RankPolicy:
     )
 
 
-def _lowered(ranks: list[int], shape: Sequence[int], modes: Sequence[int]) -> tuple[int, ...]:
+def lowered(ranks: list[int], shape: Sequence[int], modes: Sequence[int]) -> tuple[int, ...]:
     """Ranks no larger than the shape allows, alone and against each other."""
     core = list(shape)
     for mode, rank, full in zip(modes, ranks, full_ranks(shape, modes), strict=True):
