@@ -235,14 +235,18 @@ class FactorizedLayer(nn.Module):
         Returns:
             An ``nn.Sequential`` of plain layers, or one dense layer where that has no more parameters.
         """
+        candidates = self.fold_candidates()
+        sizes = [sum(parameter.numel() for parameter in candidate.parameters()) for candidate in candidates]
+        return candidates[sizes.index(min(sizes))]
+
+    @torch.no_grad()
+    def fold_candidates(self) -> list[nn.Module]:
+        """Plain ``nn`` layers that compute the same, for every way to absorb factors; the dense layer comes first."""
         keeps = [keep for keep in ((), (0,), (1,), (0, 1)) if set(keep) <= set(self.modes)]
-        candidates = [self._fold_stages(keep) for keep in keeps]
-        sizes = [
-            sum(parameter.numel() for stage in c for parameter in stage.parameters()) for c in candidates
+        chains = [self._fold_stages(keep) for keep in keeps]
+        return [
+            (chain[0] if len(chain) == 1 else nn.Sequential(*chain)).train(self.training) for chain in chains
         ]
-        stages = candidates[sizes.index(min(sizes))]
-        result = stages[0] if len(stages) == 1 else nn.Sequential(*stages)
-        return result.train(self.training)
 
     def _fold_stages(self, keep: tuple[int, ...]) -> list[nn.Module]:
         raise NotImplementedError
