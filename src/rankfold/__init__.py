@@ -18,7 +18,7 @@ from rankfold._errors import (
     SelectorError,
     ShapeError,
 )
-from rankfold.convert import Conversion, ConvertedLayer, densify, factorize, fold
+from rankfold.convert import Conversion, ConvertedLayer, Latency, densify, factorize, fold
 from rankfold.formats import Tucker
 from rankfold.ranks import Fixed, Fraction, Quantum, RankPolicy
 from rankfold.training import TDLRT, RankRecord, register_transport
@@ -34,6 +34,7 @@ __all__ = [
     "DataError",
     "Fixed",
     "Fraction",
+    "Latency",
     "NonFiniteError",
     "OptimizerError",
     "OptionError",

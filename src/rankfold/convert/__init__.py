@@ -3,6 +3,7 @@
 from rankfold.convert._conversion import Conversion, ConvertedLayer
 from rankfold.convert._factorize import factorize, factorize_like
 from rankfold.convert._fold import densify, factorized_layers, fold
+from rankfold.convert._latency import Latency
 from rankfold.convert._rules import RULES, ConversionRule
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Conversion",
     "ConversionRule",
     "ConvertedLayer",
+    "Latency",
     "densify",
     "factorize",
     "factorize_like",

@@ -1,40 +1,25 @@
 """Dense layers of a model -> factorised layers, in place."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from rankfold._errors import ConversionError, NonFiniteError, OptionError, RankfoldError
+from rankfold.convert._candidates import Candidate, apply_selectors, apply_ties, find_candidates
 from rankfold.convert._conversion import Conversion, ConvertedLayer
+from rankfold.convert._measured_ranks import measured_ranks
 from rankfold.convert._parity import outputs, parity_allowed, relative_difference
-from rankfold.convert._replace import names_by_module, replace_module
-from rankfold.convert._rules import ConversionRule, reason_to_skip, rule_for
-from rankfold.convert._select import Selector, selected
+from rankfold.convert._replace import replace_module
+from rankfold.convert._select import Selector
 from rankfold.layers import FactorizedLayer
-from rankfold.ranks import Fraction, RankPolicy, as_policy
+from rankfold.ranks import Fraction, MeasuredPolicy, RankPolicy, as_policy
 
 __all__ = ["factorize", "factorize_like"]
 
 Modes = Sequence[int] | Literal["all"] | None
-
-
-@dataclass(slots=True)
-class _Candidate:
-    """A layer that a rule applies to."""
-
-    module: nn.Module
-    names: list[str]
-    rule: ConversionRule
-    reason: str | None
-    factorized: FactorizedLayer | None = None
-
-    @property
-    def weight(self) -> Tensor | None:
-        weight = self.module._parameters.get("weight")
-        return None if isinstance(weight, nn.parameter.UninitializedParameter) else weight
 
 
 @torch.inference_mode(False)  # parameters made in inference mode could never be trained
@@ -56,6 +41,7 @@ def factorize(
     Arguments:
         model: any module; its layers are replaced, its other parameters and buffers are not touched.
         rank: a rank policy, a whole number (:class:`rankfold.Fixed`) or a float (:class:`rankfold.Fraction`).
+            For a policy that measures, as :class:`rankfold.Latency` does, the model is run once.
         include: regular expressions for whole module names, or module classes; None means every layer.
         exclude: likewise, the layers to leave alone.
         modes: modes of convolution weights to factorise: None for the two channel modes, ``'all'``, or a tuple.
@@ -83,13 +69,17 @@ def factorize(
     policy = as_policy(rank)
     if isinstance(modes, str) and modes != "all":
         raise OptionError(f"factorize: modes must be None, 'all' or a tuple of mode numbers, got {modes!r}.")
-    candidates = _candidates(model)
-    _apply_selectors(candidates, include, exclude)
-    _apply_ties(model, candidates)
+    candidates = find_candidates(model)
+    apply_selectors(candidates, include, exclude)
+    apply_ties(model, candidates)
+    ranks: dict[int, tuple[int, ...]] = {}
+    if isinstance(policy, MeasuredPolicy):
+        ranks = measured_ranks(model, candidates, policy, lambda candidate: _options(candidate, modes))
     tied: dict[int, FactorizedLayer] = {}
     for candidate in candidates:
         if candidate.reason is None:
-            candidate.factorized = _built(candidate, policy, modes, rescale, tied)
+            chosen = ranks.get(id(candidate.weight), policy)
+            candidate.factorized = _built(candidate, chosen, _options(candidate, modes), rescale, tied)
     before = None if example_inputs is None else outputs(model, example_inputs)
     _swap(model, candidates)
     conversion = Conversion(tuple(_row(candidate) for candidate in candidates))
@@ -114,7 +104,7 @@ def factorize_like(model: nn.Module, layouts: Mapping[str, Mapping[str, Sequence
     Raises:
         ConversionError: a name that is not a layer that can be factorised, or ranks that do not fit it.
     """
-    known = {name: candidate for candidate in _candidates(model) for name in candidate.names}
+    known = {name: candidate for candidate in find_candidates(model) for name in candidate.names}
     modules = dict(model.named_modules(remove_duplicate=False))
     built: dict[nn.Module, FactorizedLayer] = {}
     plan = []
@@ -144,84 +134,41 @@ def factorize_like(model: nn.Module, layouts: Mapping[str, Mapping[str, Sequence
         replace_module(model, [name], module, layer)
 
 
-def _candidates(model: nn.Module) -> list[_Candidate]:
-    names = names_by_module(model)
-    modules = {name: module for module, aliases in names.items() for name in aliases}
-    found = []
-    for module, aliases in names.items():
-        rule = rule_for(module)
-        if rule is None:
-            continue
-        reason = None
-        for name in aliases:
-            path, _, attribute = name.rpartition(".")
-            parent = modules[path] if name else None
-            reason = reason or reason_to_skip(module, rule, parent, attribute)
-        if "" in aliases:
-            reason = (
-                reason or "it is the model itself and cannot be replaced in place: wrap it in nn.Sequential"
-            )
-        found.append(_Candidate(module, aliases, rule, reason))
-    return found
-
-
-def _apply_selectors(
-    candidates: list[_Candidate],
-    include: Selector | Sequence[Selector] | None,
-    exclude: Selector | Sequence[Selector] | None,
-) -> None:
-    named = [(name, candidate.module) for candidate in candidates for name in candidate.names]
-    wanted = None if include is None else selected("include", include, named)
-    unwanted = set() if exclude is None else selected("exclude", exclude, named)
-    for candidate in candidates:
-        if wanted is not None and not wanted & set(candidate.names):
-            candidate.reason = "not included"
-        elif unwanted & set(candidate.names):
-            candidate.reason = "excluded"
-
-
-def _apply_ties(model: nn.Module, candidates: list[_Candidate]) -> None:
-    """A shared weight is converted in all its places or in none."""
-    owners: dict[int, list[str]] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        owners.setdefault(id(parameter), []).append(name)
-    convertible = {
-        f"{name}.weight" for candidate in candidates if candidate.reason is None for name in candidate.names
-    }
-    for candidate in candidates:
-        if candidate.reason is None:
-            others = [name for name in owners[id(candidate.weight)] if name not in convertible]
-            if others:
-                candidate.reason = f"shares its weight with {others[0]}, which is not converted"
+def _options(candidate: Candidate, modes: Modes) -> dict[str, Any]:
+    weight = candidate.weight
+    if modes is None or weight is None or not candidate.rule.selectable_modes:
+        return {}
+    return {"modes": tuple(range(weight.ndim)) if modes == "all" else tuple(modes)}
 
 
 def _built(
-    candidate: _Candidate, policy: RankPolicy, modes: Modes, rescale: bool, tied: dict[int, FactorizedLayer]
+    candidate: Candidate,
+    rank: RankPolicy | tuple[int, ...],
+    options: dict[str, Any],
+    rescale: bool,
+    tied: dict[int, FactorizedLayer],
 ) -> FactorizedLayer:
     weight = candidate.weight
     assert weight is not None
-    chosen: dict[str, Any] = {}
-    if candidate.rule.selectable_modes and modes is not None:
-        chosen["modes"] = tuple(range(weight.ndim)) if modes == "all" else tuple(modes)
     first = tied.get(id(weight))
     if first is not None:
-        layer = candidate.rule.layer.like(candidate.module, rank=policy, **chosen)
+        layer = candidate.rule.layer.like(candidate.module, rank=rank, **options)
         layer.share(first)
         return layer
     try:
-        layer = candidate.rule.layer.from_dense(candidate.module, rank=policy, rescale=rescale, **chosen)
+        layer = candidate.rule.layer.from_dense(candidate.module, rank=rank, rescale=rescale, **options)
     except NonFiniteError as error:
         raise NonFiniteError(f"layer {candidate.names[0]!r}: {error}") from error
     return tied.setdefault(id(weight), layer)
 
 
-def _swap(model: nn.Module, candidates: list[_Candidate]) -> None:
+def _swap(model: nn.Module, candidates: list[Candidate]) -> None:
     for candidate in candidates:
         if candidate.factorized is not None:
             replace_module(model, candidate.names, candidate.module, candidate.factorized)
 
 
-def _row(candidate: _Candidate) -> ConvertedLayer:
+def _row(candidate: Candidate) -> ConvertedLayer:
     weight = candidate.weight
     before = 0 if weight is None else weight.numel()
     layer = candidate.factorized
@@ -238,7 +185,7 @@ def _row(candidate: _Candidate) -> ConvertedLayer:
 
 def _checked(
     model: nn.Module,
-    candidates: list[_Candidate],
+    candidates: list[Candidate],
     conversion: Conversion,
     example_inputs: Any,
     before: list[Tensor],

@@ -2,10 +2,13 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import nn
 
+from rankfold.convert._calls import recorded_calls
+from rankfold.convert._fastest import FastestForm
 from rankfold.convert._replace import names_by_module, replace_module
 from rankfold.convert._rules import children_read_as_dense
 from rankfold.layers import FactorizedLayer
@@ -22,16 +25,22 @@ def factorized_layers(model: nn.Module) -> Iterator[tuple[str, FactorizedLayer]]
             yield name, module
 
 
-def fold(model: nn.Module) -> nn.Module:
+def fold(model: nn.Module, *, example_inputs: Any = None) -> nn.Module:
     """Copy a model with every factorised layer written as plain ``nn`` layers of the same function.
 
     Each layer becomes the chain of plain layers with the fewest parameters: factors are absorbed into the core
     where that saves, down to one dense layer where low rank saves nothing or where the parent reads the weight
-    itself, as ``nn.TransformerEncoderLayer`` does. The result neither needs nor imports this library. Layers
-    that share their weight go on sharing what is equal in their chains.
+    itself, as ``nn.TransformerEncoderLayer`` does. With example inputs it becomes what is fastest on this
+    machine instead: the dense layer, unless a chain is measurably faster on what the layer is given. The
+    result neither needs nor imports this library. Layers that share their weight go on sharing what is equal
+    in their chains.
 
     Arguments:
         model: any module; it is not changed.
+        example_inputs: a tensor, a tuple of arguments or a mapping of keyword arguments for the model, of the
+            size, memory format and device that it will be used with. The model is run once on them, and the
+            forms of each layer are timed, for a tenth of a second or more a layer. A layer that they never
+            reach becomes the smallest form.
 
     Returns:
         The copy; a plain ``nn`` module if ``model`` itself is a factorised layer.
@@ -44,7 +53,14 @@ def fold(model: nn.Module) -> nn.Module:
         >>> [type(module).__name__ for module in fold(model)[0]]
         ['Linear', 'Linear']
     """
-    return _transformed(model, lambda layer: layer.folded())
+    result = copy.deepcopy(model)
+    if example_inputs is None:
+        return _replaced(result, lambda layer: layer.folded(), smallest=True)
+    layers = [module for module in result.modules() if isinstance(module, FactorizedLayer)]
+    calls, fastest = recorded_calls(result, layers, example_inputs), FastestForm()
+    return _replaced(
+        result, lambda layer: fastest(layer, calls[layer]) if calls[layer] else layer.folded(), smallest=False
+    )
 
 
 def densify(model: nn.Module) -> nn.Module:
@@ -66,29 +82,30 @@ def densify(model: nn.Module) -> nn.Module:
           (0): Linear(in_features=100, out_features=50, bias=True)
         )
     """
-    return _transformed(model, lambda layer: layer.dense())
+    return _replaced(copy.deepcopy(model), lambda layer: layer.dense(), smallest=True)
 
 
-def _transformed(model: nn.Module, transform: Callable[[FactorizedLayer], nn.Module]) -> nn.Module:
-    result = copy.deepcopy(model)
-    names = names_by_module(result)
-    read = children_read_as_dense(result)
+def _replaced(
+    model: nn.Module, plain_form: Callable[[FactorizedLayer], nn.Module], *, smallest: bool
+) -> nn.Module:
+    names = names_by_module(model)
+    read = children_read_as_dense(model)
     groups: dict[int, list[FactorizedLayer]] = {}
     for module in names:
         if isinstance(module, FactorizedLayer):
             groups.setdefault(id(module.core), []).append(module)
     for layers in groups.values():
-        plain = [layer.dense() if layer in read else transform(layer) for layer in layers]
+        plain = [layer.dense() if layer in read else plain_form(layer) for layer in layers]
         _share_weights(plain)
-        if len(layers) > 1:  # chains of different classes share less than dense layers do
+        if smallest and len(layers) > 1:  # chains of different classes share less than dense layers do
             dense = [layer.dense() for layer in layers]
             _share_weights(dense)
             plain = min(dense, plain, key=_size)
         for layer, module in zip(layers, plain, strict=True):
             if "" in names[layer]:
                 return module
-            replace_module(result, names[layer], layer, module)
-    return result
+            replace_module(model, names[layer], layer, module)
+    return model
 
 
 def _share_weights(modules: list[nn.Module]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["outputs", "parity_allowed", "relative_difference"]
+__all__ = ["evaluate", "outputs", "parity_allowed", "relative_difference"]
 
 
 @torch.no_grad()
@@ -17,17 +17,21 @@ def outputs(model: nn.Module, example_inputs: Any) -> list[Tensor]:
         model: the model.
         example_inputs: a tensor, a tuple of positional arguments, or a mapping of keyword arguments.
     """
+    result = evaluate(model, example_inputs)
+    return [tensor.double() for tensor in _tensors(result) if tensor.is_floating_point()]
+
+
+def evaluate(model: nn.Module, example_inputs: Any) -> Any:
+    """What a model returns in eval mode, with its training flags restored; arguments as of :func:`outputs`."""
     flags = {module: module.training for module in model.modules()}
     model.eval()
     try:
         if isinstance(example_inputs, Mapping):
-            result = model(**example_inputs)
-        else:
-            result = model(*(example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)))
+            return model(**example_inputs)
+        return model(*(example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)))
     finally:
         for module, flag in flags.items():
             module.training = flag
-    return [tensor.double() for tensor in _tensors(result) if tensor.is_floating_point()]
 
 
 def relative_difference(first: list[Tensor], second: list[Tensor]) -> float:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from rankfold._errors import RankError
 from rankfold.formats import Tucker, checked_modes, checked_ranks
+from rankfold.layers._chain import Chain, run_chain
+from rankfold.layers._one_pass import OnePass
 from rankfold.layers._resize import replace_data
 from rankfold.linalg import orthonormalize
 
@@ -33,6 +35,10 @@ class FactorizedLayer(nn.Module):
     dense_arguments: ClassVar[tuple[str, ...]]
     core: nn.Parameter
     bias: nn.Parameter | None
+    #: Where a backward leaves what TDLRT's one-pass step needs; set by the optimiser.
+    one_pass: OnePass | None = None
+    #: Compute hidden values anew in the backward, which takes time and saves memory.
+    recompute: bool = False
 
     def _create(
         self,
@@ -85,6 +91,19 @@ class FactorizedLayer(nn.Module):
     def weight_shape(self) -> tuple[int, ...]:
         """Shape of the dense weight."""
         return self.tucker.shape
+
+    # -- the forward -----------------------------------------------------------------------------------
+
+    def _run(self, chain: Chain, input: Tensor, bias: Tensor | None) -> Tensor:
+        """Apply the layer's chain to a batch."""
+        inner, outer = (self.factors.get(mode) for mode in chain.modes)
+        window = self._absorbed(chain.modes)
+        tensors = [input, window, bias, inner, outer]
+        device = input.device.type
+        if torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+            tensors = [t.to(dtype) if t is not None and t.is_floating_point() else t for t in tensors]
+        return run_chain(chain, *tensors, one_pass=self.one_pass, recompute=self.recompute)  # pyright: ignore
 
     # -- initialisation --------------------------------------------------------------------------------
 

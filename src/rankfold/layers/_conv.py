@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rankfold.layers._base import FactorizedLayer, RankLike
+from rankfold.layers._chain import Chain
+from rankfold.layers._sides import PointwiseSide
+from rankfold.layers._windows import ConvolutionWindow
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d"]
 
@@ -43,7 +45,6 @@ class _Conv(FactorizedLayer):
     _reversed_padding_repeated_twice: list[int]
 
     dimension: ClassVar[int]
-    convolution: ClassVar[Any]
     pointwise_class: ClassVar[type[nn.Module]]
     transposed: ClassVar[bool] = False
     dense_arguments = (
@@ -99,13 +100,38 @@ class _Conv(FactorizedLayer):
     def _kept(self) -> tuple[int, ...]:
         return tuple(mode for mode in self.modes if mode < 2)
 
-    def _chain(self, input: Tensor, convolve: Any) -> Tensor:
-        """Reduce, ``convolve(hidden, window, bias)``, expand."""
-        reduce, window, expand = self._stages(self._kept())
-        hidden = input if reduce is None else self.convolution(input, reduce, groups=self.groups)
-        if expand is None:
-            return convolve(hidden, window, self.bias)
-        return self.convolution(convolve(hidden, window, None), expand, self.bias, groups=self.groups)
+    def _chain(self, output_padding: tuple[int, ...]) -> Chain:
+        incoming, outgoing = (0, 1) if self.transposed else (1, 0)
+        # Mode 0 runs over the channels of all groups, mode 1 over those of one.
+        sides = {mode: PointwiseSide(self.groups, mode == 1) for mode in self._kept()}
+        padding, pad = self.padding, ()
+        pad_mode = None
+        if self.padding_mode != "zeros" or isinstance(padding, str):
+            # Padding commutes with the 1x1 reduction, so only the few reduced channels are padded.
+            pad = tuple(self._reversed_padding_repeated_twice)
+            pad_mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
+            padding = (0,) * self.dimension
+            if pad_mode == "constant" and pad[::2] == pad[1::2]:  # the same on both sides
+                pad_mode, padding = None, pad[::-2]
+        window = ConvolutionWindow(
+            self.stride,
+            padding,
+            self.dilation,
+            output_padding,
+            self.transposed,
+            self.groups,
+            0 in sides,
+            pad_mode,
+            pad,
+        )
+        plain = self.groups == 1 and len(sides) == 2
+        return Chain(sides.get(incoming), window, sides.get(outgoing), (incoming, outgoing), plain)
+
+    def _images(self, input: Tensor, output_padding: tuple[int, ...]) -> Tensor:
+        """Run the chain on a batch, or on one image without a batch axis."""
+        if input.ndim == self.dimension + 1:
+            return self._images(input.unsqueeze(0), output_padding).squeeze(0)
+        return self._run(self._chain(output_padding), input, self.bias)
 
     def _fold_stages(self, keep: tuple[int, ...]) -> list[nn.Module]:
         reduce, window, expand = self._stages(keep)
@@ -164,15 +190,7 @@ class _ForwardConv(_Conv):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map ``(N, C_in, ...)`` or ``(C_in, ...)`` to the output of the dense convolution."""
-        return self._chain(input, self._window)
-
-    def _window(self, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        padding = self.padding
-        if self.padding_mode != "zeros":
-            # Padding commutes with the 1x1 reduction, so only the few reduced channels are padded.
-            hidden = F.pad(hidden, self._reversed_padding_repeated_twice, mode=self.padding_mode)
-            padding = 0
-        return self.convolution(hidden, weight, bias, self.stride, padding, self.dilation, self.groups)
+        return self._images(input, (0,) * self.dimension)
 
 
 _ARGUMENTS = """
@@ -199,7 +217,6 @@ class Conv1d(_ForwardConv):
     """
 
     dense_class, pointwise_class, dimension = nn.Conv1d, nn.Conv1d, 1
-    convolution = staticmethod(F.conv1d)
 
 
 class Conv2d(_ForwardConv):
@@ -212,7 +229,6 @@ class Conv2d(_ForwardConv):
     """
 
     dense_class, pointwise_class, dimension = nn.Conv2d, nn.Conv2d, 2
-    convolution = staticmethod(F.conv2d)
 
 
 class Conv3d(_ForwardConv):
@@ -224,7 +240,6 @@ class Conv3d(_ForwardConv):
     """
 
     dense_class, pointwise_class, dimension = nn.Conv3d, nn.Conv3d, 3
-    convolution = staticmethod(F.conv3d)
 
 
 class ConvTranspose2d(_Conv):
@@ -248,7 +263,6 @@ class ConvTranspose2d(_Conv):
     """
 
     dense_class, pointwise_class, dimension = nn.ConvTranspose2d, nn.Conv2d, 2
-    convolution = staticmethod(F.conv2d)
     transposed = True
     dense_arguments = (*_Conv.dense_arguments, "output_padding")
 
@@ -297,10 +311,4 @@ class ConvTranspose2d(_Conv):
             self.dimension,
             self.dilation,
         )
-
-        def window(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-            return F.conv_transpose2d(
-                hidden, weight, bias, self.stride, self.padding, extra, self.groups, self.dilation
-            )
-
-        return self._chain(input, window)
+        return self._images(input, tuple(extra))

@@ -6,14 +6,18 @@ Axes: K entries, D dimensions, P and Q ranks. W_KD = U_KP S_PQ V_DQᵀ.
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rankfold._errors import OptionError
 from rankfold.formats import Tucker
 from rankfold.layers._base import FactorizedLayer, RankLike
+from rankfold.layers._chain import Chain
+from rankfold.layers._sides import LookupSide, MatrixSide
+from rankfold.layers._windows import MatrixWindow
 
 __all__ = ["Embedding"]
+
+_CHAIN = Chain(LookupSide(), MatrixWindow(incoming=0), MatrixSide(), modes=(0, 1), plain=False)
 
 
 class Embedding(FactorizedLayer):
@@ -104,10 +108,9 @@ class Embedding(FactorizedLayer):
 
     def forward(self, input: Tensor) -> Tensor:
         """Look up integer ``(...)`` and return ``(..., embedding_dim)``."""
-        u_KP, v_DQ = self.factors[0], self.factors[1]
         # nn.Embedding keeps the dtype of its table under autocast, so the products must not be cast either.
         with torch.autocast(device_type=self.core.device.type, enabled=False):
-            rows = F.embedding(input, u_KP) @ self.core @ v_DQ.mT
+            rows = self._run(_CHAIN, input, None)
         if self.max_norm is not None:
             length = torch.linalg.vector_norm(rows.detach(), ord=self.norm_type, dim=-1, keepdim=True)
             # The small constant is that of torch's embedding_renorm_.

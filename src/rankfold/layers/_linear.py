@@ -6,12 +6,16 @@ Axes: O outputs, I inputs, P and Q ranks. W_OI = U_OP S_PQ V_IQᵀ.
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rankfold.layers._base import FactorizedLayer, RankLike
+from rankfold.layers._chain import Chain
+from rankfold.layers._sides import MatrixSide
+from rankfold.layers._windows import MatrixWindow
 
 __all__ = ["Linear"]
+
+_CHAIN = Chain(MatrixSide(), MatrixWindow(incoming=1), MatrixSide(), modes=(1, 0), plain=True)
 
 
 class Linear(FactorizedLayer):
@@ -53,8 +57,7 @@ class Linear(FactorizedLayer):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map ``(..., in_features)`` to ``(..., out_features)``."""
-        u_OP, v_IQ = self.factors[0], self.factors[1]
-        return F.linear(F.linear(F.linear(input, v_IQ.mT), self.core), u_OP, self.bias)
+        return self._run(_CHAIN, input, self.bias)
 
     def _fold_stages(self, keep: tuple[int, ...]) -> list[nn.Module]:
         weights = [self._absorbed(keep)]

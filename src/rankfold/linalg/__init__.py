@@ -2,6 +2,8 @@
 
 from rankfold.linalg._augment import augment
 from rankfold.linalg._batching import map_same_shape
+from rankfold.linalg._contract import mode_inner, mode_products
+from rankfold.linalg._gemm import product
 from rankfold.linalg._hosvd import HOSVD, sequential_hosvd, truncated_hosvd
 from rankfold.linalg._orthonormalize import orthonormality_defect, orthonormalize
 from rankfold.linalg._precision import spectrum_dtype
@@ -12,9 +14,12 @@ __all__ = [
     "augment",
     "fold_mode",
     "map_same_shape",
+    "mode_inner",
     "mode_product",
+    "mode_products",
     "orthonormality_defect",
     "orthonormalize",
+    "product",
     "sequential_hosvd",
     "spectrum_dtype",
     "truncated_hosvd",

@@ -7,7 +7,7 @@ from numbers import Integral
 from rankfold._errors import OptionError
 from rankfold.ranks._policies import RankPolicy, as_policy, lowered
 
-__all__ = ["QUANTUM", "Quantum", "quantized_rank"]
+__all__ = ["QUANTUM", "Quantum", "check_quantum", "quantized_rank"]
 
 #: oneDNN works on blocks of 16 channels, one AVX-512 register of float32: at rank 17 a second block is paid.
 QUANTUM = 16

@@ -1,0 +1,84 @@
+"""Policies that measure: they see how the model uses a layer, not only the shape of its weight."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Call", "LayerUse", "MeasuredPolicy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """How a layer was called: what its input looked like, and how often.
+
+    Arguments:
+        shape: of the input.
+        stride: of the input, which tells its memory format.
+        dtype: of the input.
+        device: of the input.
+        requires_grad: whether a gradient flows to the input.
+        values: the input itself where it holds indices, None where any numbers do.
+        arguments: what was passed after the input.
+        options: what was passed by name.
+        times: how often the layer was called like this.
+    """
+
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+    requires_grad: bool = False
+    values: Tensor | None = field(default=None, compare=False)
+    arguments: tuple[Any, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    times: int = 1
+
+    def input(self) -> Tensor:
+        """An input of this form; random numbers that leave the state of the global generator alone."""
+        if self.values is not None:
+            return self.values
+        numbers = torch.empty_strided(self.shape, self.stride, dtype=self.dtype, device=self.device)
+        numbers.normal_(generator=torch.Generator(self.device).manual_seed(0))
+        return numbers.requires_grad_(self.requires_grad)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerUse:
+    """A layer that a policy is asked about.
+
+    Arguments:
+        module: the dense layer.
+        shape: of its weight.
+        modes: the modes of the weight to factorise.
+        build: makes its factorised form at given ranks, one per mode in ``modes``, with random values.
+        calls: the ways the model calls it; none where it never does.
+    """
+
+    module: nn.Module
+    shape: tuple[int, ...]
+    modes: tuple[int, ...]
+    build: Callable[[tuple[int, ...]], nn.Module]
+    calls: tuple[Call, ...]
+
+
+@runtime_checkable
+class MeasuredPolicy(Protocol):
+    """A rule that gives ranks after it has seen the layer at work; ``factorize`` runs the model for it.
+
+    Arguments:
+        example_inputs: what to run the model on.
+        training: whether the layers matter in training, where gradients flow, or in evaluation.
+    """
+
+    example_inputs: Any
+    training: bool
+
+    def choose(self, uses: Sequence[LayerUse]) -> tuple[int, ...] | str:
+        """One rank per factorised mode, or the reason to keep a layer dense; several uses share one weight.
+
+        At least one of them has a call.
+        """
+        ...
