@@ -17,6 +17,7 @@ PUBLIC = {
         "DataError",
         "Fixed",
         "Fraction",
+        "Latency",
         "NonFiniteError",
         "OptimizerError",
         "OptionError",
