@@ -186,8 +186,8 @@ def test_up_and_down_without_gradient_change_leaves_the_next_step_alone(inner, t
     ways = []
     for detour in (False, True):
         model = network(dtype=torch.float64, rank=2)
-        optimizer = tdlrt(model, inner, tolerance=0.0, core_steps=1)
-        for seed in range(2):
+        optimizer = tdlrt(model, inner, tolerance=0.0, core_steps=2)
+        for seed in range(3):  # one whole cycle
             one_step(model, optimizer, seed)
         if detour:
             x, y = batch(7, dtype=torch.float64)

@@ -4,6 +4,7 @@ from rankfold.layers._base import FactorizedLayer
 from rankfold.layers._conv import Conv1d, Conv2d, Conv3d, ConvTranspose2d
 from rankfold.layers._embedding import Embedding
 from rankfold.layers._linear import Linear
+from rankfold.layers._one_pass import OnePass
 from rankfold.layers._resize import replace_data
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "Embedding",
     "FactorizedLayer",
     "Linear",
+    "OnePass",
     "replace_data",
 ]

@@ -291,6 +291,10 @@ class FactorizedLayer(nn.Module):
 
     # -- state -----------------------------------------------------------------------------------------
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy trains under another optimiser, or none.
+        return {name: value for name, value in self.__dict__.items() if name != "one_pass"}
+
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         destination[prefix + "ranks"] = torch.tensor(self.ranks)

@@ -45,9 +45,7 @@ class Chain:
 
     def pulled_back(self, gradient: Tensor, outer: Tensor | None) -> Tensor:
         """Gradient of the hidden output."""
-        return (
-            gradient if self.outgoing is None or outer is None else self.outgoing.down(gradient, outer)
-        )
+        return gradient if self.outgoing is None or outer is None else self.outgoing.down(gradient, outer)
 
     def apply(
         self, input: Tensor, core: Tensor, bias: Tensor | None, inner: Tensor | None, outer: Tensor | None
@@ -59,7 +57,12 @@ class Chain:
         return self.outgoing.up(self.window.forward(hidden, core, None), outer, bias)
 
     def core_gradient(
-        self, input: Tensor, gradient: Tensor, shape: tuple[int, ...], inner: Tensor | None, outer: Tensor | None
+        self,
+        input: Tensor,
+        gradient: Tensor,
+        shape: tuple[int, ...],
+        inner: Tensor | None,
+        outer: Tensor | None,
     ) -> Tensor:
         """Gradient of a core between any two factors, the layer's own or wider ones."""
         hidden, pulled = self.narrowed(input, inner), self.pulled_back(gradient, outer)
@@ -154,7 +157,13 @@ class _Fused(torch.autograd.Function):
         keep_between = not (recompute or dense or outer is None)
         keep_hidden = not (recompute or dense or widened or inner is None)
         ctx.save_for_backward(
-            input, core, bias, inner, outer, hidden if keep_hidden else None, between if keep_between else None
+            input,
+            core,
+            bias,
+            inner,
+            outer,
+            hidden if keep_hidden else None,
+            between if keep_between else None,
         )
         ctx.chain, ctx.one_pass, ctx.dense = chain, one_pass, dense
         ctx.hidden_layout = hidden.shape, hidden.stride()
@@ -224,7 +233,9 @@ class _Backward:
             assert at_hidden is not None
             inner, _ = chain.incoming.gradients(at_hidden, self.input, self.inner)
         if self.outer is not None and chain.outgoing is not None and (needs_outer or needs_bias):
-            outer, bias = chain.outgoing.gradients(self._between(chain), self.gradient, self.outer, needs_bias)
+            outer, bias = chain.outgoing.gradients(
+                self._between(chain), self.gradient, self.outer, needs_bias
+            )
         bias_left = needs_bias and self.outer is None
         shape = tuple(self.core.shape)
         if one_pass is not None and needs_core:

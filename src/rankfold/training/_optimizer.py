@@ -14,6 +14,7 @@ from rankfold.layers import FactorizedLayer, replace_data
 from rankfold.linalg import HOSVD
 from rankfold.ranks import Fraction, RankPolicy, as_policy
 from rankfold.training._finite import require_finite_gradients
+from rankfold.training._one_pass import arm, one_pass_steps, one_passes
 from rankfold.training._options import check_options
 from rankfold.training._records import RankRecord
 from rankfold.training._replay import Replay
@@ -35,8 +36,11 @@ class TDLRT(Optimizer):
     only, where ``||C|| = ||W||``. When ranks change its state moves along. Between cycles all ranks are exact.
 
     Without a closure each ``step()`` uses one gradient, so a cycle takes ``1 + core_steps`` calls. With
-    ``core_steps=1`` and a closure one call is one cycle: the closure is evaluated twice on the same batch with the
-    same random numbers (the paper's two-gradient step). ``integrator='parallel'`` needs no second gradient.
+    ``core_steps=1`` one call is one cycle, the paper's two-gradient step. With a closure, it is evaluated twice on the
+    same batch with the same random numbers. Without one, the layers take the second gradient in the backward of the
+    first (widening a basis does not change the function), so it costs no second pass and agrees to rounding; a
+    layer that ran compiled or under ``torch.func`` cannot, and then a cycle takes two calls.
+    ``integrator='parallel'`` needs no second gradient.
 
     Arguments:
         model: a module with factorised layers (see :func:`rankfold.factorize`). Bases that are not orthonormal, or
@@ -53,6 +57,9 @@ class TDLRT(Optimizer):
         freeze_bases_after: None, or the number of steps after which bases and ranks stay and only cores train.
         param_groups: None, or dictionaries as ``torch.optim`` takes them, over the model's parameters; bases among
             them are left out.
+        accumulate: several backward passes make one step (gradient accumulation), or one layer is used several times
+            in a forward. Only matters for ``core_steps=1`` without a closure; then inputs and output gradients of the
+            layers are kept until the step, and without it such gradients are refused.
         on_truncation: called with a :class:`RankRecord` for every layer at every truncation.
         **inner_arguments: for the inner optimiser, such as ``lr``.
 
@@ -95,6 +102,7 @@ class TDLRT(Optimizer):
         tolerance_warmup: int = 0,
         freeze_bases_after: int | None = None,
         param_groups: Iterable[Mapping[str, Any]] | None = None,
+        accumulate: bool = False,
         on_truncation: Callable[[RankRecord], None] | None = None,
         **inner_arguments: Any,
     ) -> None:
@@ -135,6 +143,8 @@ class TDLRT(Optimizer):
         self.state = self.inner.state
         bring_to_form(self.layers)
         self._note_ranks()
+        self._passes = one_passes(model, self.layers, accumulate)
+        self._prepare_pass()
 
     # -- the step --------------------------------------------------------------------------------------
 
@@ -156,6 +166,7 @@ class TDLRT(Optimizer):
         replay = Replay(self.model) if whole_cycle else None
         loss = None
         if closure is not None:
+            arm(self.model, self._passes, False)
             with torch.enable_grad():
                 loss = closure()
         self._require_finite()
@@ -168,7 +179,19 @@ class TDLRT(Optimizer):
         self._note_ranks()
         if self._ranks_before and self._core_steps_left == 0:
             self.truncate()
+        self._prepare_pass()
         return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """As of every optimiser."""
+        super().zero_grad(set_to_none)
+        for one_pass in self._passes.values():
+            one_pass.clear()
+
+    def _prepare_pass(self) -> None:
+        """Let the next backward take the core gradient in widened bases, if the next step can use it."""
+        wanted = self.core_steps == 1 and self.integrator.name == "augmented" and self._basis_step_is_next()
+        arm(self.model, self._passes, wanted)
 
     def _require_known_ranks(self) -> None:
         for name, layer in self.layers.items():
@@ -197,7 +220,12 @@ class TDLRT(Optimizer):
             return
         rates = [self._rate(layer) for layer in taking_part.values()]
         tuckers = [layer.tucker for layer in taking_part.values()]
-        steps = self.integrator.advance(tuckers, [_gradients(layer) for layer in taking_part.values()], rates)
+        passes = {name: self._passes[name] for name in taking_part}
+        single = self.integrator.single_gradient
+        if closure is None and all(one_pass.collected for one_pass in passes.values()):
+            steps, single = one_pass_steps(passes), True
+        else:
+            steps = self.integrator.advance(tuckers, [_gradients(la) for la in taking_part.values()], rates)
         states = [
             self._moved_state(layer, step.rotations, dict(enumerate(step.tucker.ranks)))
             for layer, step in zip(taking_part.values(), steps, strict=True)
@@ -217,7 +245,7 @@ class TDLRT(Optimizer):
             self._set_state(layer, state)
             layer.core.grad = step.core_gradient
         self._core_steps_left = self.core_steps
-        if self.integrator.single_gradient:
+        if single:
             self._core_steps_left -= 1
         elif replay is not None:
             assert closure is not None
@@ -380,6 +408,7 @@ class TDLRT(Optimizer):
         self._note_ranks()
         self._core_steps_left = cycle["core_steps_left"]
         self._ranks_before = {name: tuple(ranks) for name, ranks in cycle["ranks_before"].items()}
+        self._prepare_pass()
 
     def __getstate__(self) -> dict[str, Any]:
         # As in torch, hooks stay behind, and so does the instance's `step` that learning rate schedulers wrap.

@@ -1,0 +1,76 @@
+"""The exact step from one backward pass: what the layers collected, as a basis step with its core gradient."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from rankfold._errors import OptimizerError
+from rankfold.layers import FactorizedLayer, OnePass
+from rankfold.training.integrators import BasisStep
+
+__all__ = ["arm", "one_pass_steps", "one_passes"]
+
+# Gradients that went through clipping or a scaler are multiples of what the backward collected, up to rounding of
+# half precision at worst (bfloat16: 2^-8).
+_AGREEMENT = 1e-2
+
+
+def one_passes(
+    model: nn.Module, layers: Mapping[str, FactorizedLayer], accumulate: bool
+) -> dict[str, OnePass]:
+    """One collector per layer; for a weight that serves several modules one that adds up what each of them sees."""
+    return {
+        name: OnePass(layer, accumulate or len(_users(model, layer)) > 1) for name, layer in layers.items()
+    }
+
+
+def arm(model: nn.Module, passes: Mapping[str, OnePass], wanted: bool) -> None:
+    """Let the backward of the layers collect, or not."""
+    for one_pass in passes.values():
+        one_pass.clear()
+        for layer in _users(model, one_pass.layer):
+            layer.one_pass = one_pass if wanted else None
+
+
+def _users(model: nn.Module, layer: FactorizedLayer) -> list[FactorizedLayer]:
+    """The modules that have the weight of a layer: itself and those tied to it."""
+    return [m for m in model.modules() if isinstance(m, FactorizedLayer) and m.core is layer.core]
+
+
+def one_pass_steps(passes: Mapping[str, OnePass]) -> list[BasisStep]:
+    """Basis steps with core gradients from what the layers collected.
+
+    The gradients that the user left on the cores go before: what clipping or a gradient scaler did to them, the new
+    blocks of the widened gradient undergo as well.
+
+    Raises:
+        OptimizerError: a core's gradient is not a multiple of what one backward pass gave.
+    """
+    steps, disagreements = [], []
+    for one_pass in passes.values():
+        layer = one_pass.layer
+        factors, gradient = one_pass.finish()
+        old = gradient[tuple(slice(size) for size in layer.core.shape)]
+        left = layer.core.grad
+        assert left is not None
+        wide, off = _as_the_user_left_it(gradient, old, left)
+        disagreements.append(off)
+        steps.append(BasisStep(layer.tucker.widened(factors), {}, wide))
+    for name, off in zip(passes, torch.stack(disagreements).tolist(), strict=True):
+        if not off <= _AGREEMENT:
+            raise OptimizerError(
+                f"TDLRT: the gradient of layer {name!r} is not that of one backward pass since the last step; for "
+                "gradient accumulation or a layer used several times in a forward pass accumulate=True and call the "
+                "optimiser's own zero_grad(), for gradients changed otherwise use core_steps=2 or a closure."
+            )
+    return steps
+
+
+def _as_the_user_left_it(gradient: Tensor, old: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
+    """The widened gradient with the old block replaced, and how far that block was from a multiple of the new one."""
+    square = old.square().sum()
+    scale = torch.where(square > 0, (old * left).sum() / torch.where(square > 0, square, 1.0), 1.0)
+    size = torch.linalg.vector_norm(left)
+    off = torch.linalg.vector_norm(left - scale * old) / torch.where(size > 0, size, 1.0)
+    return gradient * scale, off
