@@ -6,11 +6,25 @@ from dataclasses import fields
 import pytest
 
 from rankfold.cli import main
+from rankfold.cli._bench_layer_config import BenchLayerConfig
 from rankfold.cli._train_config import TrainConfig
 from rankfold.data import DATASETS
 from rankfold.models import MODELS
 from rankfold.training import INTEGRATORS
 
+BENCH_LAYER_FLAGS = [
+    "--batch",
+    "--channels-last",
+    "--device",
+    "--help",
+    "--json",
+    "--kernel",
+    "--ranks",
+    "--size",
+    "--stride",
+    "--threads",
+    "--training",
+]
 FLAGS = [
     "--batch-size",
     "--core-steps",
@@ -47,9 +61,10 @@ def help_text(capsys, *words):
     return capsys.readouterr().out
 
 
-def test_flags_of_train(capsys):
-    rows = re.findall(r"^\W (?:-h, )?(--[a-z-]+)", help_text(capsys, "train"), re.MULTILINE)
-    assert sorted(rows) == FLAGS
+@pytest.mark.parametrize(("command", "flags"), [("train", FLAGS), ("bench-layer", BENCH_LAYER_FLAGS)])
+def test_flags(command, flags, capsys):
+    rows = re.findall(r"^\W (?:-h, )?(--[a-z-]+)", help_text(capsys, command), re.MULTILINE)
+    assert sorted(rows) == flags
 
 
 def test_the_help_names_every_choice(capsys):
@@ -62,8 +77,10 @@ def test_commands(capsys):
     text = help_text(capsys)
     assert "train" in text
     assert "inspect" in text
+    assert "bench-layer" in text
 
 
-def test_every_setting_is_described():
-    described = re.findall(r"^        (\w+): ", TrainConfig.__doc__ or "", re.MULTILINE)
-    assert described == [field.name for field in fields(TrainConfig)]
+@pytest.mark.parametrize("config", [TrainConfig, BenchLayerConfig])
+def test_every_setting_is_described(config):
+    described = re.findall(r"^        (\w+): ", config.__doc__ or "", re.MULTILINE)
+    assert described == [field.name for field in fields(config)]

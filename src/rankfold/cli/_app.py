@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from rankfold._errors import RankfoldError
 from rankfold.cli._arguments import parse
+from rankfold.cli._bench_layer import bench_layer
+from rankfold.cli._bench_layer_config import BenchLayerConfig
 from rankfold.cli._inspect import inspect
 from rankfold.cli._interrupt import Interrupted
 from rankfold.cli._train import train
@@ -31,6 +33,8 @@ def run(argv: Sequence[str]) -> int:
         command = parse(argv)
         if isinstance(command, TrainConfig):
             train(command)
+        elif isinstance(command, BenchLayerConfig):
+            bench_layer(command)
         else:
             inspect(command)
         sys.stdout.flush()

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import tyro
 
 from rankfold._errors import OptionError
+from rankfold.cli._bench_layer_config import BenchLayerConfig, checked_bench
 from rankfold.cli._check_config import checked
 from rankfold.cli._inspect import InspectConfig
 from rankfold.cli._run_folder import RunFolder
@@ -18,7 +19,7 @@ __all__ = ["parse"]
 _MAY_CHANGE = ("epochs", "threads", "data_dir", "device", "resume")
 
 
-def parse(argv: Sequence[str]) -> TrainConfig | InspectConfig:
+def parse(argv: Sequence[str]) -> TrainConfig | InspectConfig | BenchLayerConfig:
     """Read the words of a command line.
 
     Arguments:
@@ -33,6 +34,8 @@ def parse(argv: Sequence[str]) -> TrainConfig | InspectConfig:
         SystemExit: after ``--help``, and for words that tyro cannot read.
     """
     command = _parsed(argv, TrainConfig())
+    if isinstance(command, BenchLayerConfig):
+        return checked_bench(command)
     if not isinstance(command, TrainConfig):
         return command
     if command.resume is None:
@@ -52,13 +55,14 @@ def parse(argv: Sequence[str]) -> TrainConfig | InspectConfig:
     return checked(command)
 
 
-def _parsed(argv: Sequence[str], defaults: TrainConfig) -> TrainConfig | InspectConfig:
+def _parsed(argv: Sequence[str], defaults: TrainConfig) -> TrainConfig | InspectConfig | BenchLayerConfig:
     train = Annotated[TrainConfig, tyro.conf.subcommand("train", default=defaults, prefix_name=False)]
     inspect = Annotated[InspectConfig, tyro.conf.subcommand("inspect", prefix_name=False)]
-    commands: Any = train | inspect  # pyright: ignore[reportOperatorIssue]
+    bench_layer = Annotated[BenchLayerConfig, tyro.conf.subcommand("bench-layer", prefix_name=False)]
+    commands: Any = train | inspect | bench_layer  # pyright: ignore[reportOperatorIssue]
     return tyro.cli(
         commands,
         prog="rankfold",
-        description="Train networks in low-rank Tucker form, and look at runs and files.",
+        description="Train networks in low-rank Tucker form, look at runs and files, and time layers.",
         args=list(argv),
     )

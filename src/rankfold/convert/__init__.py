@@ -5,6 +5,7 @@ from rankfold.convert._factorize import factorize, factorize_like
 from rankfold.convert._fold import densify, factorized_layers, fold
 from rankfold.convert._latency import Latency
 from rankfold.convert._rules import RULES, ConversionRule
+from rankfold.convert._timing import Timings, time_layers
 
 __all__ = [
     "RULES",
@@ -12,9 +13,11 @@ __all__ = [
     "ConversionRule",
     "ConvertedLayer",
     "Latency",
+    "Timings",
     "densify",
     "factorize",
     "factorize_like",
     "factorized_layers",
     "fold",
+    "time_layers",
 ]

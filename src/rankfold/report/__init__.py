@@ -1,13 +1,24 @@
 """Floor 5: what runs and files look like on the terminal."""
 
+from rankfold.report._bench_layer import (
+    LayerBench,
+    RankBench,
+    bench_layer_table,
+    break_even_rank,
+    verdict,
+)
 from rankfold.report._layers import layer_rows, layouts_of, saved_share
 from rankfold.report._tables import facts_table, layers_table, ranks_table, tensors_table
 from rankfold.report._training_display import TrainingDisplay
 from rankfold.report._training_view import TrainingStatus, training_view
 
 __all__ = [
+    "LayerBench",
+    "RankBench",
     "TrainingDisplay",
     "TrainingStatus",
+    "bench_layer_table",
+    "break_even_rank",
     "facts_table",
     "layer_rows",
     "layers_table",
@@ -16,4 +27,5 @@ __all__ = [
     "saved_share",
     "tensors_table",
     "training_view",
+    "verdict",
 ]

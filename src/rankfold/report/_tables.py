@@ -9,7 +9,7 @@ from rich.text import Text
 from rankfold.convert import ConvertedLayer
 from rankfold.report._layers import saved_share
 
-__all__ = ["facts_table", "layers_table", "ranks_table", "sizes", "tensors_table"]
+__all__ = ["empty_table", "facts_table", "layers_table", "ranks_table", "sizes", "tensors_table"]
 
 
 def sizes(shape: Sequence[int]) -> str:
@@ -24,7 +24,7 @@ def facts_table(title: str, facts: Mapping[str, object]) -> Table:
         title: stands above.
         facts: values are shown as ``str`` gives them.
     """
-    table = _table(title)
+    table = empty_table(title)
     table.show_header = False
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -36,7 +36,7 @@ def facts_table(title: str, facts: Mapping[str, object]) -> Table:
 def layers_table(rows: Iterable[ConvertedLayer]) -> Table:
     """Shape, ranks, and parameters before and after of each layer, with their sum."""
     rows = tuple(rows)
-    table = _table("Factorised layers")
+    table = empty_table("Factorised layers")
     table.show_footer = True
     before, after = sum(row.parameters_before for row in rows), sum(row.parameters_after for row in rows)
     table.add_column("layer", "all", overflow="fold")
@@ -65,7 +65,7 @@ def ranks_table(history: Mapping[str, tuple[Sequence[int], Sequence[int], int]])
     Arguments:
         history: for each layer its first ranks, its last ranks, and how many truncations changed them.
     """
-    table = _table("Ranks")
+    table = empty_table("Ranks")
     table.add_column("layer", overflow="fold")
     for name in ("first", "last", "changes"):
         table.add_column(name, justify="right" if name == "changes" else "left", no_wrap=True)
@@ -80,7 +80,7 @@ def tensors_table(tensors: Mapping[str, tuple[Sequence[int], str]]) -> Table:
     Arguments:
         tensors: for each tensor its shape and the name of its type.
     """
-    table = _table("Tensors")
+    table = empty_table("Tensors")
     table.add_column("tensor", overflow="fold")
     table.add_column("shape", no_wrap=True)
     table.add_column("type", no_wrap=True)
@@ -89,5 +89,6 @@ def tensors_table(tensors: Mapping[str, tuple[Sequence[int], str]]) -> Table:
     return table
 
 
-def _table(title: str) -> Table:
+def empty_table(title: str) -> Table:
+    """A table without columns yet, in the style of all tables here."""
     return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
