@@ -93,7 +93,7 @@ def _layer(config: BenchLayerConfig, rank: int | None) -> nn.Module:
 
 def _placed(module: nn.Module, config: BenchLayerConfig) -> nn.Module:
     module = module.to(chosen_device(config.device)).train(config.training)
-    return module.to(memory_format=torch.channels_last) if config.channels_last else module  # pyright: ignore
+    return module.to(memory_format=torch.channels_last) if config.channels_last else module  # pyright: ignore[reportCallIssue]
 
 
 def _call(config: BenchLayerConfig) -> Call:

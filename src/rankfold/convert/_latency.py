@@ -23,8 +23,9 @@ class Latency:
 
     ``factorize`` runs the model once on the example inputs to see what each layer is given, and times the
     dense layer and the factorised one at multiples of a quantum, the same share of each factorised mode. A
-    layer that low rank does not make fast enough stays dense, and the conversion table says why. What is
-    measured varies from run to run by a few percent, and so may the ranks.
+    layer that low rank does not make fast enough stays dense, and the conversion table says why; so a model
+    asked for more than its layers can reach may end slower than one asked for less. Times vary from run to
+    run by a few percent, and so may the ranks.
 
     Arguments:
         example_inputs: a tensor, a tuple of arguments or a mapping of keyword arguments for the model, of the
