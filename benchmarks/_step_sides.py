@@ -82,14 +82,13 @@ class Side:
 
 
 class CycleSide(Side):
-    """TDLRT; a call is a whole cycle, from widening the bases to cutting them back, and core steps at rest after it.
+    """TDLRT; a call is a whole cycle, from widening the bases to cutting them back; one step if they are frozen.
 
     Arguments:
         model: a factorised network.
         batches: as of :class:`Side`.
         rank: the policy that gave the network its ranks; they are the same at the end of every cycle.
         options: of TDLRT.
-        frozen_steps: steps with the bases frozen, at the narrow ranks, after each cycle.
         bf16: as of :class:`Side`.
     """
 
@@ -100,10 +99,9 @@ class CycleSide(Side):
         rank: RankPolicy | int,
         options: dict[str, Any],
         *,
-        frozen_steps: int = 0,
         bf16: bool = False,
     ) -> None:
-        self.truncated, self.frozen_steps = False, frozen_steps
+        self.truncated, self.frozen = False, options.get("freeze_bases_after") == 0
         # The tolerance decides nothing between two equal limits, but the library picks its algorithm by it.
         self.options = {"tolerance": 0.1, "min_rank": NO_LIMIT, "max_rank": rank, **options, **_OPTIONS}
         super().__init__(model, batches, bf16=bf16)
@@ -117,16 +115,10 @@ class CycleSide(Side):
         self.truncated = True
 
     def __call__(self) -> None:
-        assert isinstance(self.optimizer, TDLRT)
-        self.truncated, self.steps_per_call = False, 0
-        while not self.truncated:
+        self.truncated, self.steps_per_call = self.frozen, 0
+        while not (self.truncated and self.steps_per_call):
             self.step()
             self.steps_per_call += 1
-        self.optimizer.freeze_bases_after = 0 if self.frozen_steps else None
-        for _ in range(self.frozen_steps):
-            self.step()
-        self.steps_per_call += self.frozen_steps
-        self.optimizer.freeze_bases_after = None
         self._synchronize()
 
     def check(self) -> None:
@@ -139,8 +131,9 @@ class CycleSide(Side):
 class PublishedSide(Side):
     """The published five-pass step, at fixed ranks; dense parameters by SGD with momentum."""
 
-    def __init__(self, model: nn.Sequential, batches: list[Batch], *, bf16: bool = False) -> None:
-        super().__init__(published_model(model), batches, bf16=bf16)
+    def __init__(self, model: nn.Sequential, batches: list[Batch]) -> None:
+        # Cores and factors of the copy are no parameters, so the original goes to the device.
+        super().__init__(published_model(model.to(batches[0][0].device)), batches)
         assert isinstance(self.model, nn.Sequential)
         self.published = PublishedTDLRT(self.model, _OPTIONS["lr"], self.optimizer, keep_ranks=True)
         self.ranks = [layer.core.shape for layer in self.published.layers]

@@ -91,7 +91,8 @@ def test_ranks_can_be_kept():
             assert factor.shape == (layer.weight().shape[mode], 3)
 
 
-def test_three_passes_are_the_step_of_the_library():
+@pytest.mark.parametrize("closure", [True, False])
+def test_three_passes_are_the_step_of_the_library(closure: bool):
     model = start()
     copy = deepcopy(model)
     network, dense, optimizer = published(copy, (0, 1))
@@ -100,7 +101,11 @@ def test_three_passes_are_the_step_of_the_library():
     closures = evaluation(network, dense), evaluation(model, ours)
     for _ in range(4):
         optimizer.step(closures[0])
-        ours.step(closures[1])
+        if closure:
+            ours.step(closures[1])
+        else:
+            closures[1]()
+            ours.step()
     assert [layer.ranks for layer in ours.layers.values()] != [(3, 3, 3, 3)] * 2
     pairs = [(a, b) for a, b in zip(network, model, strict=True) if isinstance(b, Conv2d)]
     assert all(isinstance(a, PublishedConv) for a, _ in pairs)
