@@ -6,7 +6,7 @@ DEMO_STAMP := $(VENV)/.demo
 DEV_STAMP := $(VENV)/.dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench bench-full clean
 
 demo: $(DEMO_STAMP)  ## train LeNet in Tucker form on real digits
 	$(BIN)/rankfold train
@@ -24,10 +24,20 @@ format: $(DEV_STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(DEV_STAMP)  ## the short benchmarks; results go to benchmarks/results
-	$(BIN)/python -m benchmarks.digits_lenet
-	$(BIN)/python -m benchmarks.import_time
-	$(BIN)/python -m benchmarks.basis_precision
+TIMED := conv linear folded step
+
+bench: $(DEV_STAMP)  ## the short benchmarks, in minutes; results go to benchmarks/results and docs/performance.md
+	for name in digits_lenet import_time basis_precision $(TIMED) memory compile exactness; do \
+		$(BIN)/python -m benchmarks.$$name || exit 1; done
+	$(BIN)/python -m benchmarks.performance_page
+
+bench-full: $(DEV_STAMP)  ## the same with more rounds and cases, then with two threads; for a quiet machine
+	for name in digits_lenet import_time basis_precision memory compile exactness; do \
+		$(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in $(TIMED); do \
+		$(BIN)/python -m benchmarks.$$name --full || exit 1; \
+		$(BIN)/python -m benchmarks.$$name --threads 2 || exit 1; done
+	$(BIN)/python -m benchmarks.performance_page
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache

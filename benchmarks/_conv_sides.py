@@ -74,7 +74,7 @@ def time_conv(channels: int, size: int, batch: int, rank: int, *, train: bool, r
     x_nchw = x_last.contiguous()
     weights = chain_tensors(modules["rankfold"])
     if not train:
-        modules["folded"] = fold(modules["rankfold"].eval())
+        modules["folded"] = fold(modules["rankfold"].eval(), example_inputs=x_last)
     sides: dict[str, Callable[[], object]] = {}
     expected = modules["dense"](x_last)
     for name, module in modules.items():

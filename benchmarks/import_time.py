@@ -1,4 +1,4 @@
-"""What ``import rankfold`` adds to ``import torch``, in fresh interpreters, interleaved."""
+"""What ``import rankfold`` costs beside ``import torch``, in fresh interpreters, interleaved (B11)."""
 
 import subprocess
 import sys
@@ -6,29 +6,56 @@ import time
 from statistics import median
 
 from benchmarks._results import write_result
+from benchmarks._setup import prepare
 
 REPEATS = 7
+PEERS = ("torch", "rankfold", "tltorch")
+NOTE = (
+    "Time of python -c 'import MODULE' in fresh interpreters, taken in turns; medians of 7. times_torch is the "
+    "median of the ratios to import torch in the same round. tltorch is tensorly-torch."
+)
 
 
-def seconds(statement: str) -> float:
-    """Wall time of a fresh interpreter that runs one statement."""
+def seconds(module: str) -> float:
+    """Wall time of a fresh interpreter that imports one module."""
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", statement], check=True)
+    subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
     return time.perf_counter() - started
 
 
 def main() -> None:
     """Print and write the medians."""
-    for statement in ("import torch", "import rankfold"):  # compile and cache both once
-        seconds(statement)
-    pairs = [(seconds("import torch"), seconds("import rankfold")) for _ in range(REPEATS)]
-    torch_seconds = median(pair[0] for pair in pairs)
-    added = median(pair[1] - pair[0] for pair in pairs)
-    print(f"import torch {torch_seconds:.2f} s, import rankfold adds {added:.3f} s (medians of {REPEATS})")
-    write_result(
-        "import_time",
-        {"repeats": REPEATS, "torch_seconds": round(torch_seconds, 3), "added_seconds": round(added, 3)},
-    )
+    facts = {**prepare(1), "clock": "wall"}
+    for module in PEERS:  # compile and cache all once
+        seconds(module)
+    times: dict[str, list[float]] = {module: [] for module in PEERS}
+    for index in range(REPEATS):
+        for module in PEERS if index % 2 == 0 else reversed(PEERS):
+            times[module].append(seconds(module))
+    rows = [
+        {
+            "module": module,
+            "seconds": round(median(own), 3),
+            "times_torch": round(median(a / b for a, b in zip(own, times["torch"], strict=True)), 3),
+        }
+        for module, own in times.items()
+    ]
+    added = median(ours - base for ours, base in zip(times["rankfold"], times["torch"], strict=True))
+    for row in rows:
+        print(f"import {row['module']}: {row['seconds']:.2f} s, {row['times_torch']:.3f} times import torch")
+    result = {
+        "title": "Import",
+        "note": NOTE,
+        **facts,
+        "definitions": {
+            "B11": {"measured": rows[1]["times_torch"], "target": "≤ 1.05", "unit": "times import torch"}
+        },
+        "rows": rows,
+        "rounds": REPEATS,
+        "torch_seconds": rows[0]["seconds"],
+        "added_seconds": round(added, 3),
+    }
+    write_result("import_time", result)
 
 
 if __name__ == "__main__":

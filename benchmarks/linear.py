@@ -23,13 +23,13 @@ BATCHES = (64, 512)
 COMPRESSIONS = (2, 5, 10, 20)
 PEER_LIMIT = 1.5  # seconds per call above which the peer is left out, as in the design document
 NOTE = (
-    "No bias; forward, and backward to the input and all factors. Every side has at most 1/compression of the dense "
-    "parameters at its largest rank: rank is that of rankfold (U S Vᵀ), chain_rank that of chain, two calls of F.linear "
-    "(U Vᵀ). dense_onednn is the three products of dense by PyTorch's oneDNN operator, which F.linear does not call: "
-    "what of a gain is the kernel and not the low rank. peer is tensorly-torch Tucker 'factorized' over three modes a "
-    "side, with its own choice of ranks; empty where one call takes more than 1.5 s. flop_ratio is what the speed-up "
-    "over dense would be if operations were everything; bound_ms is the larger of the operations at the rate of the "
-    "fastest wide product in this run and two copies of the input."
+    "No bias; forward, and backward to the input and all factors. rankfold (U S Vᵀ) and chain (U Vᵀ, two calls of "
+    "F.linear) have the largest ranks with at most 1/compression of the dense parameters, rank and chain_rank; peer "
+    "(tensorly-torch Tucker 'factorized' over three modes a side) about as many at ranks of its own choice, empty "
+    "where one call takes more than 1.5 s. dense_onednn is the three products of dense by PyTorch's oneDNN "
+    "operator, which F.linear does not call: what of a gain is the kernel and not the low rank. flop_ratio is what "
+    "the speed-up over dense would be if operations were everything; bound_ms is the larger of the operations at "
+    "the rate of the fastest wide product in this run and two copies of the input."
 )
 
 
