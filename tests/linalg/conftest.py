@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from rankfold.linalg import _batching
+
 
 @pytest.fixture
 def host_syncs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -23,3 +25,9 @@ def host_syncs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name in names:
         monkeypatch.setattr(torch.Tensor, name, counting(name, getattr(torch.Tensor, name)))
     return seen
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batch same-shaped problems and never read a number early, as where that pays."""
+    monkeypatch.setattr(_batching, "serial", lambda tensor: False)

@@ -105,7 +105,7 @@ def test_cap_keeps_the_dominant_part(cap: int, offered: int) -> None:
     assert torch.linalg.matrix_norm(fresh @ fresh.mT - best @ best.mT) <= allowed
 
 
-def test_many_problems_equal_single_calls(host_syncs: list[str]) -> None:
+def test_many_problems_equal_single_calls(host_syncs: list[str], as_on_a_gpu: None) -> None:
     shapes = [(8, 2, 3), (5, 1, 1), (8, 2, 3), (8, 8, 2), (5, 1, 9), (3, 0, 2)]
     bases = [basis_of(rows, old) for rows, old, _ in shapes]
     directions = [torch.randn(rows, offered, dtype=torch.float64) for rows, _, offered in shapes]

@@ -35,7 +35,7 @@ def test_mode_product_multiplies_the_unfolding(shape: tuple[int, ...], data: st.
     assert_same(unfold(product, mode), expected, terms=4)
 
 
-def test_map_keeps_the_order_of_mixed_shapes() -> None:
+def test_map_keeps_the_order_of_mixed_shapes(as_on_a_gpu: None) -> None:
     problems = [torch.full((size, 2), float(index)) for index, size in enumerate((3, 1, 3, 2, 1))]
     calls = []
 
@@ -50,6 +50,6 @@ def test_map_keeps_the_order_of_mixed_shapes() -> None:
         assert torch.equal(plus, problem + 1)
 
 
-def test_map_separates_dtypes() -> None:
+def test_map_separates_dtypes(as_on_a_gpu: None) -> None:
     results = map_same_shape(lambda batch: batch * 2, [torch.ones(2), torch.ones(2, dtype=torch.float64)])
     assert [result.dtype for result in results] == [torch.float32, torch.float64]

@@ -19,6 +19,7 @@ def truncate_cores(
     ranks: Sequence[tuple[int, ...]] | None = None,
     min_rank: int = 1,
     max_ranks: Sequence[tuple[int, ...]] | None = None,
+    rotate: bool = True,
 ) -> list[HOSVD]:
     """Truncate the cores of Tucker tensors with orthonormal factors, each relative to its own norm.
 
@@ -29,10 +30,11 @@ def truncate_cores(
         ranks: instead, for each core the rank of each factorised mode.
         min_rank: with a tolerance, the smallest rank of a mode, as far as its shape has so many.
         max_ranks: with a tolerance, for each core the largest rank of each factorised mode.
+        rotate: make the new cores all-orthogonal, at the price of a second, smaller HOSVD.
 
     Returns:
-        One :class:`rankfold.linalg.HOSVD` per core, whose bases P_i turn the factors into ``U_i P_i``. The new cores
-        are all-orthogonal, and no rank exceeds the product of the others.
+        One :class:`rankfold.linalg.HOSVD` per core, whose bases P_i turn the factors into ``U_i P_i``. No rank
+        exceeds the product of the others.
 
     Raises:
         NonFiniteError: a core holds NaN or infinity.
@@ -46,7 +48,9 @@ def truncate_cores(
     cut = [
         index
         for index, (core, result) in enumerate(zip(cores, results, strict=True))
-        if result.core.shape != core.shape and result.core.numel() > 1
+        if result.core.shape != core.shape
+        and result.core.numel() > 1
+        and (rotate or not _feasible(result.core, modes[index]))
     ]
     again = truncated_hosvd(
         [results[index].core for index in cut],
@@ -58,3 +62,7 @@ def truncate_cores(
         bases = {mode: first.bases[mode] @ second.bases[mode] for mode in first.bases}
         results[index] = replace(first, core=second.core, bases=bases)
     return results
+
+
+def _feasible(core: Tensor, modes: tuple[int, ...]) -> bool:
+    return feasible_ranks(core.shape, modes) == tuple(core.shape[mode] for mode in modes)

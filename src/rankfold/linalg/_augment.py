@@ -9,11 +9,15 @@ import torch
 from torch import Tensor
 
 from rankfold._errors import ShapeError
+from rankfold.linalg import _batching
 from rankfold.linalg._batching import map_same_shape
-from rankfold.linalg._orthonormalize import orthonormalize
+from rankfold.linalg._orthonormalize import orthonormalize, polished
 from rankfold.linalg._precision import matrix_dtype, spectrum_dtype
 
 __all__ = ["augment"]
+
+# What projecting out parts of this size does to orthonormal columns, one polishing step undoes to 1e-12.
+_SLIGHTLY = 1e-3
 
 
 def augment(
@@ -87,6 +91,10 @@ def _new_directions(bases: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, 
     length = torch.linalg.vector_norm(work, dim=-2, keepdim=True)
     unit = work / torch.where(length > 0, length, 1.0)
     residual = unit - old @ (old.mT @ unit)
+    basis, triangle = torch.linalg.qr(residual)
+    if _clearly_independent(triangle, old):
+        count = torch.full(basis.shape[:-2], basis.shape[-1], device=basis.device)
+        return basis, residual * (length * largest), count
     residual = residual - old @ (old.mT @ residual)
     basis, triangle = torch.linalg.qr(residual)
     left, values, _ = torch.linalg.svd(triangle.to(spectrum_dtype(triangle)), full_matrices=False)
@@ -94,6 +102,17 @@ def _new_directions(bases: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, 
     noise = 8 * torch.finfo(old.dtype).eps * max(old.shape[-2], 1) ** 0.5
     count = (values > noise).sum(-1)
     return basis @ left.to(basis.dtype), residual * (length * largest), count
+
+
+def _clearly_independent(triangle: Tensor, old: Tensor) -> bool:
+    """Whether every direction has a good part of its length outside U and the directions before it.
+
+    Then one projection is enough until :func:`_joined` projects again, and no singular values are needed. On a GPU
+    the answer would cost a host sync per batch, more than it saves.
+    """
+    if not _batching.serial(triangle) or triangle.shape[-2] < triangle.shape[-1] or not triangle.numel():
+        return False
+    return bool(triangle.diagonal(dim1=-2, dim2=-1).abs().amin() > 4 * torch.finfo(old.dtype).eps ** 0.5)
 
 
 def _dominant(candidates: Tensor, residual: Tensor, cap: int) -> Tensor:
@@ -106,5 +125,10 @@ def _joined(bases: Tensor, fresh: Tensor) -> Tensor:
     # A kept direction may have been short before scaling, and rounding of its part in U grew with it: project once
     # more, then restore unit length.
     old = bases.to(fresh.dtype)
-    clean = orthonormalize(fresh - old @ (old.mT @ fresh))
+    inside = old.mT @ fresh
+    clean = fresh - old @ inside
+    if _batching.serial(fresh) and inside.numel() and bool(inside.abs().amax() < _SLIGHTLY):
+        clean = polished(clean)
+    else:
+        clean = orthonormalize(clean)
     return torch.cat([bases, clean.to(bases.dtype)], dim=-1)

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from rankfold._errors import NonFiniteError, RankError
 from rankfold.linalg._batching import map_same_shape
+from rankfold.linalg._contract import mode_products
+from rankfold.linalg._gram_hosvd import gram_bases, gram_project, gram_resolves, gram_tails
 from rankfold.linalg._precision import spectrum_dtype
 from rankfold.linalg._spectrum import Method, fixed_signs, left_singular, method_for, rank_floor
 from rankfold.linalg._unfold import mode_product, unfold
@@ -78,12 +80,19 @@ def truncated_hosvd(
         >>> tuple(result.core.shape)
         (2, 2)
     """
-    chosen = method or method_for(tolerance)
+    fast = method is None and gram_resolves(tensors, tolerance)
     try:
-        bases, spectra = _all_bases(tensors, modes, chosen)
+        if fast:
+            bases, spectra = gram_bases(tensors, modes)
+        else:
+            bases, spectra = _all_bases(tensors, modes, method or method_for(tolerance))
         if tolerance is None:
             _check_finite(spectra)
-        cuts = [{} for _ in tensors] if tolerance is None else _tolerance_ranks(tensors, spectra, tolerance)
+        cuts = (
+            [{} for _ in tensors]
+            if tolerance is None
+            else _tolerance_ranks(tensors, spectra, tolerance, fast)
+        )
     except RuntimeError as error:  # LAPACK's complaint, or ours about a spectrum
         bad = [index for index, tensor in enumerate(tensors) if not bool(tensor.isfinite().all())]
         if not bad:
@@ -103,11 +112,14 @@ def truncated_hosvd(
                 kept[mode] = max(min(max(cuts[index][mode], min_rank), ceiling, tensor.shape[mode]), 1)
             else:
                 kept[mode] = tensor.shape[mode]
-        if _is_matrix(tensor, modes[index]) and not (tolerance is None and ranks is None):
+        both = _active(tensor, modes[index]) if _is_matrix(tensor, modes[index]) else ()
+        if both and not (tolerance is None and ranks is None):
             # Both sides of a matrix are cut at the same place, or matching directions would be lost.
-            rank = min(kept[mode] for mode in _active(tensor, modes[index]))
-            kept.update(dict.fromkeys(_active(tensor, modes[index]), rank))
-        results.append(_project(tensor, bases[index], spectra[index], kept, cuts[index]))
+            kept.update(dict.fromkeys(both, min(kept[mode] for mode in both)))
+        project = gram_project if fast else _project
+        work, cut = project(tensor, bases[index], kept, both)
+        demanded = {mode: max(rank, 1) for mode, rank in cuts[index].items()}
+        results.append(HOSVD(work.to(tensor.dtype), cut, spectra[index], _lost(tensor, work), demanded))
     return results
 
 
@@ -171,7 +183,7 @@ def sequential_hosvd(
         bases[mode] = vectors[:, :rank]
         spectra[mode], kept[mode] = values, rank
         work = mode_product(work, bases[mode].mT, mode)
-    error = _lost(norm, work)
+    error = (norm.square() - torch.linalg.vector_norm(work).square()).clamp_min(0).sqrt()
     return HOSVD(
         work.to(tensor.dtype), {m: b.to(tensor.dtype) for m, b in bases.items()}, spectra, error, kept
     )
@@ -235,7 +247,7 @@ def _both_sides(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def _tolerance_ranks(
-    tensors: Sequence[Tensor], spectra: list[dict[int, Tensor]], tolerance: float
+    tensors: Sequence[Tensor], spectra: list[dict[int, Tensor]], tolerance: float, fast: bool
 ) -> list[dict[int, int]]:
     """Smallest ranks whose tails obey the tolerance. One host sync."""
     counts = []
@@ -245,7 +257,7 @@ def _tolerance_ranks(
         relative = max(tolerance / parts**0.5, rank_floor(tensor))
         for values in by_mode.values():
             squares = values.square()
-            tails = squares.flip(-1).cumsum(-1).flip(-1)
+            tails = gram_tails(tensor, values) if fast else squares.flip(-1).cumsum(-1).flip(-1)
             count = (tails > relative**2 * squares.sum()).sum()
             counts.append(torch.where(squares.sum().isfinite(), count, -1))
     if not counts:
@@ -265,24 +277,16 @@ def _check_finite(spectra: list[dict[int, Tensor]]) -> None:
 
 
 def _project(
-    tensor: Tensor,
-    bases: dict[int, Tensor],
-    spectra: dict[int, Tensor],
-    kept: dict[int, int],
-    demanded: dict[int, int],
-) -> HOSVD:
+    tensor: Tensor, bases: dict[int, Tensor], kept: dict[int, int], matrix: tuple[int, ...]
+) -> tuple[Tensor, dict[int, Tensor]]:
     work = tensor.to(spectrum_dtype(tensor))
-    norm = torch.linalg.vector_norm(work)
     cut = {mode: bases[mode][:, : kept[mode]] for mode in bases}
-    for mode, basis in cut.items():
-        work = mode_product(work, basis.mT, mode)
-    core = work.to(tensor.dtype).contiguous()
-    cut = {mode: basis.to(tensor.dtype) for mode, basis in cut.items()}
-    return HOSVD(
-        core, cut, spectra, _lost(norm, work), {mode: max(rank, 1) for mode, rank in demanded.items()}
-    )
+    work = mode_products(work, {mode: basis.mT for mode, basis in cut.items()})
+    return work, {mode: basis.to(tensor.dtype) for mode, basis in cut.items()}
 
 
-def _lost(norm: Tensor, core: Tensor) -> Tensor:
+def _lost(tensor: Tensor, core: Tensor) -> Tensor:
     """Norm of what an orthogonal projection removed, by Pythagoras in float64."""
-    return (norm.square() - torch.linalg.vector_norm(core).square()).clamp_min(0).sqrt()
+    dtype = spectrum_dtype(tensor)
+    norm, left = (torch.linalg.vector_norm(t, dtype=dtype) for t in (tensor, core))
+    return (norm.square() - left.square()).clamp_min(0).sqrt()

@@ -11,7 +11,7 @@ from torch import Tensor
 from rankfold._errors import OptionError, ShapeError
 from rankfold.linalg._precision import matrix_dtype, spectrum_dtype
 
-__all__ = ["orthonormality_defect", "orthonormalize"]
+__all__ = ["orthonormality_defect", "orthonormalize", "polished"]
 
 
 def orthonormality_defect(matrix: Tensor) -> Tensor:
@@ -97,3 +97,16 @@ def _cholesky_twice(matrix: Tensor) -> Tensor:
     if bool(failed.any()):  # the one host sync
         return torch.where(failed[..., None, None], _householder(matrix), result)
     return result
+
+
+def polished(matrix: Tensor) -> Tensor:
+    """One Newton-Schulz step towards the nearest orthonormal matrix, for columns that are nearly so.
+
+    Arguments:
+        matrix: ``(..., n, r)`` with a small defect d.
+
+    Returns:
+        ``(..., n, r)`` with a defect of about d squared, or rounding.
+    """
+    gram = matrix.mT @ matrix
+    return matrix @ (1.5 * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device) - 0.5 * gram)

@@ -18,7 +18,7 @@ from rankfold.training._one_pass import arm, one_pass_steps, one_passes
 from rankfold.training._options import check_options
 from rankfold.training._records import RankRecord
 from rankfold.training._replay import Replay
-from rankfold.training._setup import DEFECT_IN_EPS, bring_to_form, inner_groups, trainable_layers
+from rankfold.training._setup import DEFECT_IN_EPS, LOOSE, bring_to_form, inner_groups, trainable_layers
 from rankfold.training._transport import pad_state, rotate_state, transport_rule
 from rankfold.training.integrators import INTEGRATORS, Gradients
 
@@ -306,6 +306,7 @@ class TDLRT(Optimizer):
                 ranks=before if untrained else None,
                 min_rank=self.min_rank,
                 max_ranks=[self.max_ranks[name] for name in layers],
+                rotate=self.current_tolerance < LOOSE,
             )
         except NonFiniteError:
             bad = [name for name, layer in layers.items() if not bool(layer.core.isfinite().all())]

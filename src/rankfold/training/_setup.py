@@ -10,11 +10,16 @@ from rankfold._errors import OptimizerError
 from rankfold.convert import factorized_layers
 from rankfold.layers import FactorizedLayer
 
-__all__ = ["DEFECT_IN_EPS", "bring_to_form", "inner_groups", "trainable_layers"]
+__all__ = ["DEFECT_IN_EPS", "LOOSE", "bring_to_form", "inner_groups", "trainable_layers"]
 
 # The product of two bases that are orthonormal to rounding is so again, but the rounding adds up over
 # thousands of truncations; at this many eps a factor is orthonormalised anew, well before 1e-5 in float32.
 DEFECT_IN_EPS = 30
+
+# With a tolerance tau every row that a truncation keeps is at least tau / sqrt(d n) of the largest, for d modes of size
+# n: at 0.01 above 2e-4 even for n = 1024. Basis gradients then keep digits enough, and cores need not be made
+# all-orthogonal again after the cut.
+LOOSE = 1e-2
 
 
 def trainable_layers(model: nn.Module) -> dict[str, FactorizedLayer]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rankfold._errors import OptimizerError
 from rankfold._registry import Registry
-from rankfold.linalg import mode_product
+from rankfold.linalg import mode_products
 
 __all__ = [
     "TRANSPORT_RULES",
@@ -143,11 +143,7 @@ def rotate_state(
     """
 
     def turned(value: Tensor, power: int) -> Tensor:
-        for mode, rotation in rotations.items():
-            value = mode_product(value, rotation.to(value.dtype) ** power, mode)
-        return value.reshape(-1).view(
-            value.shape
-        )  # row-major to the last stride, as cores are and files give it
+        return mode_products(value, {m: rotation.to(value.dtype) ** power for m, rotation in rotations.items()})
 
     return _mapped(state, rule, old, lambda value: turned(value, 1), lambda value: turned(value, 2))
 
