@@ -1,8 +1,8 @@
 """What ``import rankfold`` costs beside ``import torch``, in fresh interpreters, interleaved (B11)."""
 
+import resource
 import subprocess
 import sys
-import time
 from statistics import median
 
 from benchmarks._results import write_result
@@ -11,21 +11,22 @@ from benchmarks._setup import prepare
 REPEATS = 7
 PEERS = ("torch", "rankfold", "tltorch")
 NOTE = (
-    "Time of python -c 'import MODULE' in fresh interpreters, taken in turns; medians of 7. times_torch is the "
+    "CPU time of python -c 'import MODULE' in fresh interpreters, taken in turns; medians of 7. times_torch is the "
     "median of the ratios to import torch in the same round. tltorch is tensorly-torch."
 )
 
 
 def seconds(module: str) -> float:
-    """Wall time of a fresh interpreter that imports one module."""
-    started = time.perf_counter()
+    """CPU time of a fresh interpreter that imports one module."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
-    return time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def main() -> None:
     """Print and write the medians."""
-    facts = {**prepare(1), "clock": "wall"}
+    facts = prepare(1)
     for module in PEERS:  # compile and cache all once
         seconds(module)
     times: dict[str, list[float]] = {module: [] for module in PEERS}
