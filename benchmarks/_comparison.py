@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from math import ceil
 from statistics import median
 
+import torch
+from torch import Tensor
+
 from benchmarks._timing import interleaved, median_ratio
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["Comparison", "compare", "forward_backward"]
 
 # Seconds that one side lasts at least in one round: four orders above the resolution of the clocks.
 _LEAST = 0.01
@@ -50,3 +53,21 @@ def compare(sides: Mapping[str, Callable[[], object]], *, rounds: int) -> Compar
     first()
     calls = ceil(_LEAST / (time.perf_counter() - started))
     return Comparison(interleaved(sides, rounds=rounds, calls=calls))
+
+
+def forward_backward(
+    layer: Callable[[Tensor], Tensor], tensors: list[Tensor], x: Tensor
+) -> Callable[[], object]:
+    """A side that runs a layer forward, and backward to its input and the given tensors.
+
+    Arguments:
+        layer: maps ``x`` to its output.
+        tensors: leaves that the layer reads.
+        x: the input, a leaf.
+
+    Returns:
+        The side; it accumulates nothing.
+    """
+    x = x.detach().requires_grad_()
+    gradient = torch.randn_like(layer(x))
+    return lambda: torch.autograd.grad(layer(x), [x, *tensors], gradient)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks._comparison import Comparison, compare
+from benchmarks._comparison import Comparison, compare, forward_backward
 from benchmarks._costs import conv_flops
 from benchmarks._peers import tucker_conv
 from rankfold import fold
@@ -20,13 +20,6 @@ from rankfold.layers import Conv2d
 __all__ = ["chain", "chain_tensors", "layers", "peak_flops", "time_conv"]
 
 LAST = torch.channels_last
-
-
-def training(layer: Callable[[Tensor], Tensor], tensors: list[Tensor], x: Tensor) -> Callable[[], object]:
-    """Forward, and backward to the input and the given tensors."""
-    x = x.detach().requires_grad_()
-    gradient = torch.randn_like(layer(x))
-    return lambda: torch.autograd.grad(layer(x), [x, *tensors], gradient)
 
 
 def chain_tensors(layer: Conv2d) -> list[Tensor]:
@@ -85,11 +78,11 @@ def time_conv(channels: int, size: int, batch: int, rank: int, *, train: bool, r
             module(x), expected, rtol=1e-3, atol=1e-3 * float(expected.detach().abs().max())
         )
         if train:
-            sides[name] = training(module, list(module.parameters()), x)
+            sides[name] = forward_backward(module, list(module.parameters()), x)
         else:
             sides[name] = partial(module, x)
     plain = partial(chain, weights)
-    sides["chain"] = training(plain, weights, x_last) if train else partial(plain, x_last)
+    sides["chain"] = forward_backward(plain, weights, x_last) if train else partial(plain, x_last)
     copy = torch.empty_like(x_last)
     sides["copy"] = lambda: copy.copy_(x_last)
     with torch.set_grad_enabled(train):

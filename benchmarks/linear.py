@@ -11,7 +11,7 @@ import torch.nn.functional as F
 import tyro
 from torch import Tensor
 
-from benchmarks._comparison import compare
+from benchmarks._comparison import compare, forward_backward
 from benchmarks._costs import largest_rank, lower_bound
 from benchmarks._peers import tucker_linear
 from benchmarks._results import write_result
@@ -31,12 +31,6 @@ NOTE = (
     "the speed-up over dense would be if operations were everything; bound_ms is the larger of the operations at "
     "the rate of the fastest wide product in this run and two copies of the input."
 )
-
-
-def trained(layer: Callable[[Tensor], Tensor], tensors: list[Tensor], x: Tensor) -> Callable[[], object]:
-    """Forward, and backward to the input and the given tensors."""
-    gradient = torch.randn_like(layer(x))
-    return lambda: torch.autograd.grad(layer(x), [x, *tensors], gradient)
 
 
 def chain(inner: Tensor, outer: Tensor, x: Tensor) -> Tensor:
@@ -75,13 +69,13 @@ def row(inputs: int, outputs: int, batch: int, compression: int, peak: float, ro
     peer = tucker_linear(inputs, outputs, compression)
     copy = torch.empty_like(x)
     sides: dict[str, Callable[[], object]] = {
-        "dense": trained(partial(F.linear, weight=weight), [weight], x),
-        "rankfold": trained(ours, list(ours.parameters()), x),
-        "chain": trained(partial(chain, inner, outer), [inner, outer], x),
+        "dense": forward_backward(partial(F.linear, weight=weight), [weight], x),
+        "rankfold": forward_backward(ours, list(ours.parameters()), x),
+        "chain": forward_backward(partial(chain, inner, outer), [inner, outer], x),
         **onednn_products(x, weight),
         "copy": lambda: copy.copy_(x.detach()),
     }
-    run_peer = trained(peer, list(peer.parameters()), x)
+    run_peer = forward_backward(peer, list(peer.parameters()), x)
     run_peer()
     started = perf_counter()
     run_peer()
@@ -127,7 +121,10 @@ def peak_flops() -> float:
     """Operations per second of a wide dense layer with the faster of its kernels, in the fastest round."""
     size, batch = 1024, 512
     x, weight = torch.randn(batch, size).requires_grad_(), leaf(size, size)
-    sides = {"dense": trained(partial(F.linear, weight=weight), [weight], x), **onednn_products(x, weight)}
+    sides = {
+        "dense": forward_backward(partial(F.linear, weight=weight), [weight], x),
+        **onednn_products(x, weight),
+    }
     times = compare(sides, rounds=5).times
     return 6 * batch * size**2 / min(min(rounds) for rounds in times.values())
 
