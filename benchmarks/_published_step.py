@@ -3,7 +3,8 @@
 Zangrando et al. 2024, "Geometry-aware training of factorized layers in tensor Tucker format", algorithm 1: for every
 mode one pass with K_i = U_i S_i in place of U_i, then one pass for the core in the widened bases, then truncation.
 A convolution has the modes output O, input I and the window's two; with ``modes=(0, 1)`` the window is left whole and
-three passes remain. Plain QR and SVD throughout. The authors' own code is not used.
+three passes remain. Plain QR and SVD throughout; a gradient that a pass does not use is not computed. The authors' own
+code is not used.
 """
 
 from collections.abc import Callable, Sequence
@@ -86,7 +87,12 @@ class PublishedTDLRT:
         """One step. The closure clears the gradients, evaluates the loss, calls ``backward``, returns the loss."""
         cores = [layer.core for layer in self.layers]
         factors = [dict(layer.factors) for layer in self.layers]
+        dense = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        for parameter in dense:
+            parameter.requires_grad_(False)
         moved = [self._k_step(mode, cores, factors, closure) for mode in self.layers[0].modes]
+        for parameter in dense:
+            parameter.requires_grad_()
         for index, layer in enumerate(self.layers):
             core = cores[index]
             for mode, steps in zip(layer.modes, moved, strict=True):
