@@ -33,6 +33,8 @@ class FactorizedLayer(nn.Module):
     dense_class: ClassVar[type[nn.Module]]
     #: Constructor arguments of ``dense_class``, which are attributes of both classes (``bias`` and ``modes`` apart).
     dense_arguments: ClassVar[tuple[str, ...]]
+    #: Whether the core lies in memory with its input ranks last.
+    channels_last: ClassVar[bool] = False
     core: nn.Parameter
     bias: nn.Parameter | None
     #: Where a backward leaves what TDLRT's one-pass step needs; set by the optimiser.
@@ -59,7 +61,8 @@ class FactorizedLayer(nn.Module):
             core_shape[mode] = value
             factor = torch.empty(weight_shape[mode], value, device=device, dtype=dtype)
             self.register_parameter(f"factor_{mode}", nn.Parameter(factor))
-        self.core = nn.Parameter(torch.empty(core_shape, device=device, dtype=dtype))
+        self.core = nn.Parameter(torch.empty(0, device=device, dtype=dtype))
+        replace_data(self.core, torch.empty(core_shape, device=device, dtype=dtype), self.channels_last)
         bias = None if bias_size is None else nn.Parameter(torch.empty(bias_size, device=device, dtype=dtype))
         self.register_parameter("bias", bias)
         self.reset_parameters(generator)
@@ -203,13 +206,11 @@ class FactorizedLayer(nn.Module):
         Arguments:
             tucker: same modes and dimensions as this layer's weight.
         """
-        # One memory layout whatever computed the values: kernels sum in the order of the layout, and a resumed run,
-        # whose tensors come from a file, must sum in the same order.
-        replace_data(self.core, tucker.core.contiguous())
+        replace_data(self.core, tucker.core, self.channels_last)
         for mode, parameter in self.factors.items():
             factor = tucker.factors[mode]
             assert factor is not None
-            replace_data(parameter, factor.contiguous())
+            replace_data(parameter, factor)
 
     @torch.no_grad()
     def reserve(self, core_shape: Sequence[int]) -> None:
@@ -233,7 +234,8 @@ class FactorizedLayer(nn.Module):
             parameter = self._parameters[name]
             assert parameter is not None
             if parameter.shape != size:
-                replace_data(parameter, torch.empty(size, dtype=parameter.dtype, device=parameter.device))
+                fresh = torch.empty(size, dtype=parameter.dtype, device=parameter.device)
+                replace_data(parameter, fresh, self.channels_last and name == "core")
 
     def share(self, other: "FactorizedLayer") -> None:
         """Use the core and factors of another layer from now on, as tied weights do."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rankfold.layers._one_pass import OnePass
-from rankfold.layers._sides import Side
+from rankfold.layers._sides import Side, is_channels_last
 from rankfold.layers._windows import Window
 from rankfold.linalg import mode_inner, mode_products
 
@@ -290,14 +290,6 @@ def _differentiable(
 
 def _like_layout(gradient: Tensor, input: Tensor) -> Tensor:
     """Images come in the input's memory format, so that no kernel reorders them."""
-    if gradient.ndim == 4 and _is_channels_last(input):
+    if gradient.ndim == 4 and is_channels_last(input):
         return gradient.contiguous(memory_format=torch.channels_last)
     return gradient.contiguous()
-
-
-def _is_channels_last(tensor: Tensor) -> bool:
-    return (
-        tensor.ndim == 4
-        and not tensor.is_contiguous()
-        and tensor.is_contiguous(memory_format=torch.channels_last)
-    )

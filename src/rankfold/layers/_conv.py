@@ -229,6 +229,7 @@ class Conv2d(_ForwardConv):
     """
 
     dense_class, pointwise_class, dimension = nn.Conv2d, nn.Conv2d, 2
+    channels_last = True
 
 
 class Conv3d(_ForwardConv):

@@ -6,12 +6,13 @@ from torch import Tensor, nn
 __all__ = ["replace_data"]
 
 
-def replace_data(parameter: nn.Parameter, value: Tensor) -> None:
+def replace_data(parameter: nn.Parameter, value: Tensor, channels_last: bool = False) -> None:
     """Put a tensor of any shape into a parameter; the object, its hooks and its optimiser state key stay.
 
     Arguments:
         parameter: the parameter; its gradient is cleared.
         value: the new data, of the parameter's dtype and device.
+        channels_last: lay a tensor of order 4 out as convolutions of channels-last images want their weight.
     """
     parameter.grad = None
     if value.shape != parameter.shape:
@@ -20,6 +21,12 @@ def replace_data(parameter: nn.Parameter, value: Tensor) -> None:
         # so pass through another one (torch/csrc/autograd/variable.cpp, VariableHooks::set_data).
         other = torch.float16 if parameter.dtype != torch.float16 else torch.float32
         parameter.data = torch.empty(0, dtype=other, device=parameter.device)
-    # Row-major to the last stride: contiguous() keeps any stride where a size is 1, torch takes such strides for
-    # channels-last and picks another convolution, and a model loaded from a file would not repeat it bit for bit.
-    parameter.data = value.detach().reshape(-1).view(value.shape)
+    # One memory layout, to the last stride, whatever computed the values: kernels sum in the order of the layout, and a
+    # resumed run, whose tensors come from a file, must sum in the same order. contiguous() would keep any stride where
+    # a size is 1, which torch may take for another layout and pick another convolution.
+    value = value.detach()
+    if channels_last and value.ndim == 4:
+        moved = value.permute(0, 2, 3, 1)
+        parameter.data = moved.reshape(-1).view(moved.shape).permute(0, 3, 1, 2)
+    else:
+        parameter.data = value.reshape(-1).view(value.shape)

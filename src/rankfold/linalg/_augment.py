@@ -11,6 +11,7 @@ from torch import Tensor
 from rankfold._errors import ShapeError
 from rankfold.linalg import _batching
 from rankfold.linalg._batching import map_same_shape
+from rankfold.linalg._gemm import product
 from rankfold.linalg._orthonormalize import orthonormalize, polished
 from rankfold.linalg._precision import matrix_dtype, spectrum_dtype
 
@@ -90,12 +91,12 @@ def _new_directions(bases: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, 
     work = work / torch.where(largest > 0, largest, 1.0)
     length = torch.linalg.vector_norm(work, dim=-2, keepdim=True)
     unit = work / torch.where(length > 0, length, 1.0)
-    residual = unit - old @ (old.mT @ unit)
+    residual = unit - product(old, product(old.mT, unit))
     basis, triangle = torch.linalg.qr(residual)
     if _clearly_independent(triangle, old):
         count = torch.full(basis.shape[:-2], basis.shape[-1], device=basis.device)
         return basis, residual * (length * largest), count
-    residual = residual - old @ (old.mT @ residual)
+    residual = residual - product(old, product(old.mT, residual))
     basis, triangle = torch.linalg.qr(residual)
     left, values, _ = torch.linalg.svd(triangle.to(spectrum_dtype(triangle)), full_matrices=False)
     # Two projections leave rounding of eps sqrt(n) in a unit column; below a few times that a direction is noise.
@@ -125,8 +126,8 @@ def _joined(bases: Tensor, fresh: Tensor) -> Tensor:
     # A kept direction may have been short before scaling, and rounding of its part in U grew with it: project once
     # more, then restore unit length.
     old = bases.to(fresh.dtype)
-    inside = old.mT @ fresh
-    clean = fresh - old @ inside
+    inside = product(old.mT, fresh)
+    clean = fresh - product(old, inside)
     if _batching.serial(fresh) and inside.numel() and bool(inside.abs().amax() < _SLIGHTLY):
         clean = polished(clean)
     else:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rankfold._errors import OptionError, ShapeError
+from rankfold.linalg._gemm import product
 from rankfold.linalg._precision import matrix_dtype, spectrum_dtype
 
 __all__ = ["orthonormality_defect", "orthonormalize", "polished"]
@@ -108,5 +109,6 @@ def polished(matrix: Tensor) -> Tensor:
     Returns:
         ``(..., n, r)`` with a defect of about d squared, or rounding.
     """
-    gram = matrix.mT @ matrix
-    return matrix @ (1.5 * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device) - 0.5 * gram)
+    gram = product(matrix.mT, matrix)
+    identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    return product(matrix, 1.5 * identity - 0.5 * gram)

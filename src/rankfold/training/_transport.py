@@ -119,7 +119,8 @@ def pad_state(
 
     def squared(value: Tensor) -> Tensor:
         inside = torch.nn.functional.pad(torch.ones_like(value, dtype=torch.bool), flat)
-        return torch.where(inside, torch.nn.functional.pad(value, flat), value.mean())
+        # The mean in one order, however the state is laid out: one that comes from a file is row-major.
+        return torch.where(inside, torch.nn.functional.pad(value, flat), value.contiguous().mean())
 
     return _mapped(state, rule, old, linear, squared)
 
@@ -143,7 +144,9 @@ def rotate_state(
     """
 
     def turned(value: Tensor, power: int) -> Tensor:
-        return mode_products(value, {m: rotation.to(value.dtype) ** power for m, rotation in rotations.items()})
+        return mode_products(
+            value, {m: rotation.to(value.dtype) ** power for m, rotation in rotations.items()}
+        )
 
     return _mapped(state, rule, old, lambda value: turned(value, 1), lambda value: turned(value, 2))
 
