@@ -14,9 +14,12 @@ from torch import Tensor, nn
 from rankfold._errors import RankError
 from rankfold.formats import Tucker, checked_modes, checked_ranks
 from rankfold.layers._chain import Chain, run_chain
+from rankfold.layers._execution import Execution, Sizes, cheapest_sides, sides_of
+from rankfold.layers._machine import machine_for
+from rankfold.layers._merged import MergedCore
 from rankfold.layers._one_pass import OnePass
 from rankfold.layers._resize import replace_data
-from rankfold.linalg import orthonormalize
+from rankfold.linalg import mode_products, orthonormalize
 
 __all__ = ["FactorizedLayer", "RankLike"]
 
@@ -37,6 +40,14 @@ class FactorizedLayer(nn.Module):
     channels_last: ClassVar[bool] = False
     core: nn.Parameter
     bias: nn.Parameter | None
+    #: The modes of the weight that face input and output.
+    channel_modes: ClassVar[tuple[int, int]] = (1, 0)
+    #: Whether factors may be multiplied into the core before a call.
+    mergeable: ClassVar[bool] = True
+    groups: int = 1
+    #: None lets the layer choose by an estimate of the time; ``'chain'``, ``'merge_input'``, ``'merge_output'`` and
+    #: ``'dense'`` decide for it.
+    execution: Execution | None = None
     #: Where a backward leaves what TDLRT's one-pass step needs; set by the optimiser.
     one_pass: OnePass | None = None
     #: Compute hidden values anew in the backward, which takes time and saves memory.
@@ -53,6 +64,7 @@ class FactorizedLayer(nn.Module):
         dtype: Any,
     ) -> None:
         where = type(self).__name__
+        self._merged_core = MergedCore()
         self.modes = checked_modes(where, modes, len(weight_shape))
         given = rank(weight_shape, self.modes) if callable(rank) else rank
         ranks = checked_ranks(where, given, weight_shape, self.modes)
@@ -97,16 +109,64 @@ class FactorizedLayer(nn.Module):
 
     # -- the forward -----------------------------------------------------------------------------------
 
-    def _run(self, chain: Chain, input: Tensor, bias: Tensor | None) -> Tensor:
-        """Apply the layer's chain to a batch."""
-        inner, outer = (self.factors.get(mode) for mode in chain.modes)
-        window = self._absorbed(chain.modes)
-        tensors = [input, window, bias, inner, outer]
+    def _run(self, input: Tensor, *details: Any) -> Tensor:
+        """Apply the layer to a batch, in the way that is fastest or asked for."""
+        sides = self._sides(input)
+        chain = self._chain(sides, *details)
+        inner, outer = (self._parameters[f"factor_{mode}"] if mode in sides else None for mode in chain.modes)
+        tensors = [input, self._merged(sides), self.bias, inner, outer]
         device = input.device.type
         if torch.is_autocast_enabled(device):
             dtype = torch.get_autocast_dtype(device)
             tensors = [t.to(dtype) if t is not None and t.is_floating_point() else t for t in tensors]
         return run_chain(chain, *tensors, one_pass=self.one_pass, recompute=self.recompute)  # pyright: ignore
+
+    def _chain(self, sides: tuple[int, ...], *details: Any) -> Chain:
+        """The stages with the factors of the modes in ``sides`` apart."""
+        raise NotImplementedError
+
+    def _sides(self, input: Tensor) -> tuple[int, ...]:
+        """Modes whose factors stay apart in this call."""
+        available = tuple(mode for mode in self.modes if mode < 2)
+        if self.one_pass is not None or not self.mergeable:
+            return available
+        if self.execution is not None:
+            return sides_of(self.execution, self.channel_modes, available)
+        if torch.compiler.is_compiling():
+            return available  # the cost of a graph is its compiler's business
+        full = self.weight_shape
+        before = self.channel_modes[0]
+        channels = full[before] * (self.groups if before == 1 else 1)
+        positions = input.numel() // channels
+        sizes = Sizes(
+            self.ranks,
+            full,
+            self.channel_modes,
+            available,
+            self.groups,
+            positions,
+            self._positions_out(positions),
+            torch.is_grad_enabled(),
+            self.core.element_size(),
+        )
+        return cheapest_sides(sizes, machine_for(input.device.type))
+
+    def _positions_out(self, positions: int) -> int:
+        return positions
+
+    def _merged(self, sides: tuple[int, ...]) -> Tensor:
+        """The core with all other factors multiplied in; kept between calls where no gradient can follow."""
+        if len(sides) == len(self.modes):
+            return self.core
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self._absorbed(sides)
+        parameters = [self.core, *(f for mode, f in self.factors.items() if mode not in sides)]
+        return self._merged_core.get(sides, parameters, lambda: self._absorbed(sides))
+
+    def train(self, mode: bool = True) -> Self:
+        """As of every module; what evaluation kept is dropped."""
+        self._merged_core.clear()
+        return super().train(mode)
 
     # -- initialisation --------------------------------------------------------------------------------
 
@@ -278,8 +338,7 @@ class FactorizedLayer(nn.Module):
     def _absorbed(self, keep: tuple[int, ...]) -> Tensor:
         """The core with every factor multiplied in except those of the modes in ``keep``."""
         factors = self.factors
-        inner = tuple(None if mode in keep else factors.get(mode) for mode in range(self.core.ndim))
-        return Tucker(self.core, inner).to_dense()
+        return mode_products(self.core, {mode: f for mode, f in factors.items() if mode not in keep})
 
     def _plain(self, kind: type[nn.Module], weight: Tensor, bias: Tensor | None, **options: Any) -> nn.Module:
         """An ``nn`` layer with the given tensors and options, in this layer's training mode."""
@@ -294,8 +353,8 @@ class FactorizedLayer(nn.Module):
     # -- state -----------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy trains under another optimiser, or none.
-        return {name: value for name, value in self.__dict__.items() if name != "one_pass"}
+        # A copy trains under another optimiser, or none, and merges its own core.
+        return {**self.__dict__, "one_pass": None, "_merged_core": MergedCore()}
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)

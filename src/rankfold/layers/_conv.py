@@ -8,6 +8,7 @@ channels of one group serves all groups alike, and so does the core.
 """
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -80,7 +81,7 @@ class _Conv(FactorizedLayer):
     def _stages(self, keep: tuple[int, ...]) -> Stages:
         """Weights of the chain that keeps the factors of the modes in ``keep`` apart."""
         window, groups, ones = self._absorbed(keep), self.groups, (1,) * self.dimension
-        incoming, outgoing = (0, 1) if self.transposed else (1, 0)
+        incoming, outgoing = self.channel_modes
         reduce = expand = None
         if incoming in keep:
             factor = self.factors[incoming]
@@ -97,13 +98,11 @@ class _Conv(FactorizedLayer):
             window = _tiled(window, groups)
         return Stages(reduce, window, expand)
 
-    def _kept(self) -> tuple[int, ...]:
-        return tuple(mode for mode in self.modes if mode < 2)
-
-    def _chain(self, output_padding: tuple[int, ...]) -> Chain:
-        incoming, outgoing = (0, 1) if self.transposed else (1, 0)
+    def _chain(self, sides: tuple[int, ...], *details: Any) -> Chain:
+        incoming, outgoing = self.channel_modes
+        (output_padding,) = details
         # Mode 0 runs over the channels of all groups, mode 1 over those of one.
-        sides = {mode: PointwiseSide(self.groups, mode == 1) for mode in self._kept()}
+        apart = {mode: PointwiseSide(self.groups, mode == 1) for mode in sides}
         padding, pad = self.padding, ()
         pad_mode = None
         if self.padding_mode != "zeros" or isinstance(padding, str):
@@ -120,18 +119,22 @@ class _Conv(FactorizedLayer):
             output_padding,
             self.transposed,
             self.groups,
-            0 in sides,
+            0 in apart,
             pad_mode,
             pad,
         )
-        plain = self.groups == 1 and len(sides) == 2
-        return Chain(sides.get(incoming), window, sides.get(outgoing), (incoming, outgoing), plain)
+        plain = self.groups == 1 and len(apart) == 2
+        return Chain(apart.get(incoming), window, apart.get(outgoing), self.channel_modes, plain)
 
     def _images(self, input: Tensor, output_padding: tuple[int, ...]) -> Tensor:
-        """Run the chain on a batch, or on one image without a batch axis."""
+        """Run on a batch, or on one image without a batch axis."""
         if input.ndim == self.dimension + 1:
-            return self._images(input.unsqueeze(0), output_padding).squeeze(0)
-        return self._run(self._chain(output_padding), input, self.bias)
+            return self._run(input.unsqueeze(0), output_padding).squeeze(0)
+        return self._run(input, output_padding)
+
+    def _positions_out(self, positions: int) -> int:
+        stride = prod(self.stride)
+        return positions * stride if self.transposed else -(-positions // stride)
 
     def _fold_stages(self, keep: tuple[int, ...]) -> list[nn.Module]:
         reduce, window, expand = self._stages(keep)
@@ -265,6 +268,7 @@ class ConvTranspose2d(_Conv):
 
     dense_class, pointwise_class, dimension = nn.ConvTranspose2d, nn.Conv2d, 2
     transposed = True
+    channel_modes = (0, 1)
     dense_arguments = (*_Conv.dense_arguments, "output_padding")
 
     def __init__(

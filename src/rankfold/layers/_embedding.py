@@ -45,6 +45,8 @@ class Embedding(FactorizedLayer):
     """
 
     dense_class = nn.Embedding
+    channel_modes = (0, 1)
+    mergeable = False  # a merged table would be as large as the dense one
     dense_arguments = (
         "num_embeddings",
         "embedding_dim",
@@ -110,13 +112,16 @@ class Embedding(FactorizedLayer):
         """Look up integer ``(...)`` and return ``(..., embedding_dim)``."""
         # nn.Embedding keeps the dtype of its table under autocast, so the products must not be cast either.
         with torch.autocast(device_type=self.core.device.type, enabled=False):
-            rows = self._run(_CHAIN, input, None)
+            rows = self._run(input)
         if self.max_norm is not None:
             length = torch.linalg.vector_norm(rows.detach(), ord=self.norm_type, dim=-1, keepdim=True)
             # The small constant is that of torch's embedding_renorm_.
             rows = rows * torch.where(length > self.max_norm, self.max_norm / (length + 1e-7), 1.0)
         weight = self._gradient_weight(input, rows.dtype)
         return rows if weight is None else rows.detach() + weight * (rows - rows.detach())
+
+    def _chain(self, sides: tuple[int, ...], *details: Any) -> Chain:
+        return _CHAIN
 
     def _gradient_weight(self, input: Tensor, dtype: torch.dtype) -> Tensor | None:
         """What nn.Embedding multiplies the gradient of each looked-up row by: 0 for padding, 1/count by frequency."""

@@ -15,7 +15,7 @@ from rankfold.layers._windows import MatrixWindow
 
 __all__ = ["Linear"]
 
-_CHAIN = Chain(MatrixSide(), MatrixWindow(incoming=1), MatrixSide(), modes=(1, 0), plain=True)
+_SIDE, _WINDOW = MatrixSide(), MatrixWindow(incoming=1)
 
 
 class Linear(FactorizedLayer):
@@ -57,7 +57,11 @@ class Linear(FactorizedLayer):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map ``(..., in_features)`` to ``(..., out_features)``."""
-        return self._run(_CHAIN, input, self.bias)
+        return self._run(input)
+
+    def _chain(self, sides: tuple[int, ...], *details: Any) -> Chain:
+        incoming, outgoing = (_SIDE if mode in sides else None for mode in self.channel_modes)
+        return Chain(incoming, _WINDOW, outgoing, self.channel_modes, plain=len(sides) == 2)
 
     def _fold_stages(self, keep: tuple[int, ...]) -> list[nn.Module]:
         weights = [self._absorbed(keep)]
