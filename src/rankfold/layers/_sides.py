@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rankfold.linalg import product
 
-__all__ = ["LookupSide", "MatrixSide", "PointwiseSide", "Side", "is_channels_last"]
+__all__ = ["LookupSide", "MatrixSide", "PointwiseSide", "Side", "channel_sums", "is_channels_last"]
 
 
 def is_channels_last(tensor: Tensor) -> bool:
@@ -22,6 +22,11 @@ def is_channels_last(tensor: Tensor) -> bool:
         and not tensor.is_contiguous()
         and tensor.is_contiguous(memory_format=torch.channels_last)
     )
+
+
+def channel_sums(images: Tensor) -> Tensor:
+    """Sum over all axes but the channels, several times faster than as a part of a convolution's backward."""
+    return images.sum((0, *range(2, images.ndim)))
 
 
 class Side(Protocol):
@@ -124,23 +129,23 @@ class PointwiseSide:
         channels, rank = full.shape[1], factor.shape[1]
         # oneDNN computes the weight gradient of a 1x1 convolution 1.5 to 7 times faster with the many channels as
         # outputs, so also the reduction's gradient is taken in the roles of an expansion.
-        _, weight, sums = torch.ops.aten.convolution_backward(
+        _, weight, _ = torch.ops.aten.convolution_backward(
             full,
             reduced,
             full.new_empty(channels, rank, *(1,) * dimension),
-            [channels] if bias else None,
+            None,
             [1] * dimension,
             [0] * dimension,
             [1] * dimension,
             False,
             [0] * dimension,
             self.groups,
-            [False, True, bias],
+            [False, True, False],
         )
         weight = weight.reshape(channels, rank)
         if self.shared and self.groups > 1:
             weight = weight.view(self.groups, -1, rank).sum(0)
-        return weight, sums if bias else None
+        return weight, channel_sums(full) if bias else None
 
     def _tiled(self, matrix: Tensor) -> Tensor:
         return matrix if self.groups == 1 else matrix.repeat(self.groups, 1)

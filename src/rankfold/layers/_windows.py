@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rankfold.layers._sides import channel_sums
 from rankfold.linalg import product
 
 __all__ = ["ConvolutionWindow", "MatrixWindow", "Window"]
@@ -101,11 +102,11 @@ class ConvolutionWindow:
     def input_gradient(self, hidden: Tensor, gradient: Tensor, core: Tensor) -> Tensor:
         """The adjoint convolution, and the adjoint of the padding."""
         if self.pad_mode is None:
-            return self._backward(gradient, hidden, self._weight(core), None, (True, False, False))[0]
+            return self._backward(gradient, hidden, self._weight(core), (True, False))[0]
         with torch.enable_grad():
             leaf = torch.zeros_like(hidden).requires_grad_()
             padded = self._padded(leaf)
-        inner = self._backward(gradient, padded.detach(), self._weight(core), None, (True, False, False))[0]
+        inner = self._backward(gradient, padded.detach(), self._weight(core), (True, False))[0]
         return torch.autograd.grad(padded, leaf, inner)[0]
 
     def core_gradient(
@@ -114,11 +115,10 @@ class ConvolutionWindow:
         """Sum over images, pixels and, where it serves all of them, groups."""
         repeats = self.groups if self.tiled else 1
         placeholder = hidden.new_empty(shape[0] * repeats, *shape[1:])
-        sizes = [gradient.shape[1]] if bias else None
-        _, weight, sums = self._backward(
-            gradient, self._padded(hidden), placeholder, sizes, (False, True, bias)
-        )
-        return weight.view(repeats, *shape).sum(0) if repeats > 1 else weight, sums if bias else None
+        _, weight = self._backward(gradient, self._padded(hidden), placeholder, (False, True))
+        if repeats > 1:
+            weight = weight.view(repeats, *shape).sum(0)
+        return weight, channel_sums(gradient) if bias else None
 
     def _padded(self, hidden: Tensor) -> Tensor:
         return hidden if self.pad_mode is None else F.pad(hidden, list(self.pad), mode=self.pad_mode)
@@ -133,19 +133,19 @@ class ConvolutionWindow:
         gradient: Tensor,
         hidden: Tensor,
         weight: Tensor,
-        bias_sizes: list[int] | None,
-        wanted: tuple[bool, bool, bool],
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        return torch.ops.aten.convolution_backward(
+        wanted: tuple[bool, bool],
+    ) -> tuple[Tensor, Tensor]:
+        of_input, of_weight, _ = torch.ops.aten.convolution_backward(
             gradient,
             hidden,
             weight,
-            bias_sizes,
+            None,
             list(self.stride),
             list(self.padding),
             list(self.dilation),
             self.transposed,
             list(self.output_padding),
             self.groups,
-            list(wanted),
+            [*wanted, False],
         )
+        return of_input, of_weight

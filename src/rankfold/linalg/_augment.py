@@ -99,9 +99,7 @@ def _new_directions(bases: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, 
     residual = residual - product(old, product(old.mT, residual))
     basis, triangle = torch.linalg.qr(residual)
     left, values, _ = torch.linalg.svd(triangle.to(spectrum_dtype(triangle)), full_matrices=False)
-    # Two projections leave rounding of eps sqrt(n) in a unit column; below a few times that a direction is noise.
-    noise = 8 * torch.finfo(old.dtype).eps * max(old.shape[-2], 1) ** 0.5
-    count = (values > noise).sum(-1)
+    count = (values > _noise(old)).sum(-1)
     return basis @ left.to(basis.dtype), residual * (length * largest), count
 
 
@@ -113,7 +111,13 @@ def _clearly_independent(triangle: Tensor, old: Tensor) -> bool:
     """
     if not _batching.serial(triangle) or triangle.shape[-2] < triangle.shape[-1] or not triangle.numel():
         return False
-    return bool(triangle.diagonal(dim1=-2, dim2=-1).abs().amin() > 4 * torch.finfo(old.dtype).eps ** 0.5)
+    # The smallest singular value is found within a factor of 2 of the smallest diagonal entry; 8 is a safe distance.
+    return bool(triangle.diagonal(dim1=-2, dim2=-1).abs().amin() > 8 * _noise(old))
+
+
+def _noise(old: Tensor) -> float:
+    """Two projections leave rounding of eps sqrt(n) in a unit column; below a few times that a direction is noise."""
+    return 8 * torch.finfo(old.dtype).eps * max(old.shape[-2], 1) ** 0.5
 
 
 def _dominant(candidates: Tensor, residual: Tensor, cap: int) -> Tensor:

@@ -51,7 +51,9 @@ def product(a: Tensor, b: Tensor) -> Tensor:
 
 def _onednn(a: Tensor, b: Tensor) -> Tensor:
     # The second operand is the weight (n, k) of an inner product.
-    return torch.ops.mkldnn._linear_pointwise(_gapless(a.detach()), _gapless(b.detach()).mT, None, "none", [], "")
+    return torch.ops.mkldnn._linear_pointwise(
+        _gapless(a.detach()), _gapless(b.detach()).mT, None, "none", [], ""
+    )
 
 
 def _gapless(matrix: Tensor) -> Tensor:
