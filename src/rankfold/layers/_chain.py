@@ -60,20 +60,33 @@ class Chain:
         self,
         input: Tensor,
         gradient: Tensor,
-        shape: tuple[int, ...],
-        inner: Tensor | None,
-        outer: Tensor | None,
+        core: Tensor,
+        factors: tuple[Tensor | None, Tensor | None],
+        known: tuple[Tensor | None, Tensor | None] = (None, None),
     ) -> Tensor:
-        """Gradient of a core between any two factors, the layer's own or wider ones."""
-        hidden, pulled = self.narrowed(input, inner), self.pulled_back(gradient, outer)
-        return self.window.core_gradient(hidden, pulled, self._between(shape, inner, outer))[0]
+        """Gradient of a core between wider factors.
 
-    def _between(self, shape: tuple[int, ...], inner: Tensor | None, outer: Tensor | None) -> tuple[int, ...]:
-        sizes = list(shape)
-        for mode, factor in zip(self.modes, (inner, outer), strict=True):
-            if factor is not None:
-                sizes[mode] = factor.shape[1]
-        return tuple(sizes)
+        Arguments:
+            input, gradient: of the layer and of its output.
+            core: the core between the factors that are widened.
+            factors: wider factors of the two sides, whose first columns are the old ones.
+            known: hidden input, and gradient of the hidden output, of the old factors, where they are at hand.
+        """
+        sizes, hidden = list(core.shape), []
+        for side, mode, full, factor, reduced in zip(
+            (self.incoming, self.outgoing), self.modes, (input, gradient), factors, known, strict=True
+        ):
+            rank = core.shape[mode]
+            if side is None or factor is None:
+                hidden.append(full)
+            elif reduced is None:
+                hidden.append(side.down(full, factor))
+            elif factor.shape[1] == rank:
+                hidden.append(reduced)
+            else:
+                hidden.append(side.widened(reduced, full, factor, rank))
+            sizes[mode] = rank if factor is None else factor.shape[1]
+        return self.window.core_gradient(hidden[0], hidden[1], tuple(sizes))[0]
 
     def dense_gradient_is_cheaper(
         self, core: Tensor, inner: Tensor | None, outer: Tensor | None, positions: int, widened: bool
@@ -152,10 +165,9 @@ class _Fused(torch.autograd.Function):
         widened = one_pass is not None and not one_pass.accumulate
         positions = between.numel() // (outer.shape[1] if outer is not None else core.shape[chain.modes[1]])
         dense = chain.dense_gradient_is_cheaper(core, inner, outer, positions, widened)
-        # What the backward can do without is not kept: projections of the dense gradient need neither hidden value,
-        # and the widened core gradient contains the one that would need the hidden input.
+        # Projections of the dense gradient need neither hidden value.
         keep_between = not (recompute or dense or outer is None)
-        keep_hidden = not (recompute or dense or widened or inner is None)
+        keep_hidden = not (recompute or dense or inner is None)
         ctx.save_for_backward(
             input,
             core,
@@ -239,7 +251,8 @@ class _Backward:
         bias_left = needs_bias and self.outer is None
         shape = tuple(self.core.shape)
         if one_pass is not None and needs_core:
-            core = one_pass.collect(chain, self.input, self.gradient, shape, inner, outer)
+            known = (self.hidden, pulled)
+            core = one_pass.collect(chain, self.input, self.gradient, self.core, (inner, outer), known)
         if core is None and (needs_core or bias_left):
             hidden = chain.narrowed(self.input, self.inner) if self.hidden is None else self.hidden
             core, bias_sums = chain.window.core_gradient(hidden, pulled, shape, bias_left)
@@ -265,11 +278,11 @@ class _Backward:
         dense, bias = chain.window.core_gradient(self.input, self.gradient, tuple(size), needs_bias)
         inner = mode_inner(mode_products(dense, {after: self.outer.mT}), self.core, before)
         outer = mode_inner(mode_products(dense, {before: self.inner.mT}), self.core, after)
-        core, shape = None, tuple(self.core.shape)
+        core = None
         if one_pass is not None and one_pass.accumulate:
-            one_pass.collect(chain, self.input, self.gradient, shape, inner, outer)
+            one_pass.collect(chain, self.input, self.gradient, self.core, (inner, outer))
         elif one_pass is not None:
-            core = one_pass.project(chain, dense, shape, inner, outer)
+            core = one_pass.project(chain, dense, self.core, (inner, outer))
         if core is None:
             core = mode_products(dense, {before: self.inner.mT, after: self.outer.mT})
         return core, bias, inner, outer

@@ -36,6 +36,10 @@ class Side(Protocol):
         """From the full dimension to the rank."""
         ...
 
+    def widened(self, reduced: Tensor, full: Tensor, factor: Tensor, rank: int) -> Tensor:
+        """``down`` with a factor whose first ``rank`` columns gave ``reduced`` already."""
+        ...
+
     def up(self, reduced: Tensor, factor: Tensor, bias: Tensor | None = None) -> Tensor:
         """From the rank to the full dimension."""
         ...
@@ -54,11 +58,13 @@ class MatrixSide:
         """``(..., n)`` to ``(..., r)``."""
         return product(full.reshape(-1, factor.shape[0]), factor).view(*full.shape[:-1], factor.shape[1])
 
+    def widened(self, reduced: Tensor, full: Tensor, factor: Tensor, rank: int) -> Tensor:
+        """``(..., rank)`` and ``(..., n)`` to ``(..., r)``."""
+        return torch.cat([reduced, self.down(full, factor[:, rank:])], -1)
+
     def up(self, reduced: Tensor, factor: Tensor, bias: Tensor | None = None) -> Tensor:
         """``(..., r)`` to ``(..., n)``."""
-        rows = product(reduced.reshape(-1, factor.shape[1]), factor.mT)
-        if bias is not None:
-            rows += bias
+        rows = product(reduced.reshape(-1, factor.shape[1]), factor.mT, bias)
         return rows.view(*reduced.shape[:-1], factor.shape[0])
 
     def gradients(
@@ -77,6 +83,10 @@ class LookupSide:
     def down(self, full: Tensor, factor: Tensor) -> Tensor:
         """Integer ``(...)`` to ``(..., r)``."""
         return torch.nn.functional.embedding(full, factor)
+
+    def widened(self, reduced: Tensor, full: Tensor, factor: Tensor, rank: int) -> Tensor:
+        """``(..., rank)`` and integer ``(...)`` to ``(..., r)``."""
+        return torch.cat([reduced, self.down(full, factor[:, rank:])], -1)
 
     def up(self, reduced: Tensor, factor: Tensor, bias: Tensor | None = None) -> Tensor:
         """Never asked for: an index has no gradient."""
@@ -115,6 +125,12 @@ class PointwiseSide:
             split = factor.reshape(self.groups, -1, factor.shape[1])
             weight = split.mT.reshape(-1, split.shape[1], *ones)
         return self._convolve(full, weight, None)
+
+    def widened(self, reduced: Tensor, full: Tensor, factor: Tensor, rank: int) -> Tensor:
+        """``(N, G rank, ...)`` and ``(N, C, ...)`` to ``(N, G r, ...)``."""
+        if self.groups > 1:  # old and new channels alternate by groups
+            return self.down(full, factor)
+        return torch.cat([reduced, self.down(full, factor[:, rank:])], 1)
 
     def up(self, reduced: Tensor, factor: Tensor, bias: Tensor | None = None) -> Tensor:
         """``(N, G r, ...)`` to ``(N, C, ...)``."""

@@ -43,9 +43,7 @@ class MatrixWindow:
 
     def forward(self, hidden: Tensor, core: Tensor, bias: Tensor | None) -> Tensor:
         """``(..., r_in)`` to ``(..., r_out)``."""
-        rows = product(hidden.reshape(-1, hidden.shape[-1]), core.mT if self.incoming else core)
-        if bias is not None:
-            rows += bias
+        rows = product(hidden.reshape(-1, hidden.shape[-1]), core.mT if self.incoming else core, bias)
         return rows.view(*hidden.shape[:-1], rows.shape[1])
 
     def input_gradient(self, hidden: Tensor, gradient: Tensor, core: Tensor) -> Tensor:

@@ -132,8 +132,14 @@ def _joined(bases: Tensor, fresh: Tensor) -> Tensor:
     old = bases.to(fresh.dtype)
     inside = product(old.mT, fresh)
     clean = fresh - product(old, inside)
-    if _batching.serial(fresh) and inside.numel() and bool(inside.abs().amax() < _SLIGHTLY):
-        clean = polished(clean)
+    if _batching.serial(fresh) and inside.numel():
+        largest = float(inside.detach().abs().amax())
+        # The columns are as far from orthonormal now as the square of what was projected out.
+        if largest > _SLIGHTLY:
+            clean = orthonormalize(clean)
+        elif largest > 0.25 * torch.finfo(clean.dtype).eps ** 0.5:
+            clean = polished(clean)
+        clean = clean.contiguous()  # concatenating mixed layouts takes four times as long
     else:
         clean = orthonormalize(clean)
     return torch.cat([bases, clean.to(bases.dtype)], dim=-1)

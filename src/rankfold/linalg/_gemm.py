@@ -20,12 +20,13 @@ _SMALLEST = 1_500_000
 _VARIABLE = "RANKFOLD_GEMM"
 
 
-def product(a: Tensor, b: Tensor) -> Tensor:
-    """The matrix product ``a @ b``.
+def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The matrix product ``a @ b + bias``.
 
     Arguments:
         a: ``(m, k)``.
         b: ``(k, n)``.
+        bias: None or ``(n,)``.
 
     Returns:
         ``(m, n)``. The environment variable RANKFOLD_GEMM, ``onednn`` or ``mkl``, overrides the measurement that
@@ -42,17 +43,17 @@ def product(a: Tensor, b: Tensor) -> Tensor:
         and a.ndim == b.ndim == 2
         and a.shape[0] * a.shape[1] * b.shape[1] >= _SMALLEST
         and not torch.compiler.is_compiling()
-        and not (torch.is_grad_enabled() and (a.requires_grad or b.requires_grad))
+        and not (torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (a, b, bias)))
         and _onednn_is_faster()
     ):
-        return _onednn(a, b)
-    return a @ b
+        return _onednn(a, b, bias)
+    return a @ b if bias is None else torch.addmm(bias, a, b)
 
 
-def _onednn(a: Tensor, b: Tensor) -> Tensor:
+def _onednn(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     # The second operand is the weight (n, k) of an inner product.
     return torch.ops.mkldnn._linear_pointwise(
-        _gapless(a.detach()), _gapless(b.detach()).mT, None, "none", [], ""
+        _gapless(a.detach()), _gapless(b.detach()).mT, bias, "none", [], ""
     )
 
 

@@ -32,10 +32,18 @@ def gram_resolves(tensors: Sequence[Tensor], tolerance: float | None) -> bool:
 
 
 def gram_bases(
-    tensors: Sequence[Tensor], modes: Sequence[tuple[int, ...]]
+    tensors: Sequence[Tensor], modes: Sequence[tuple[int, ...]], matrices: Sequence[tuple[int, ...]]
 ) -> tuple[list[dict[int, Tensor]], list[dict[int, Tensor]]]:
-    """Eigenvectors (n, n) and singular values (n, float64) of every mode; same-sized eigenproblems in one batch."""
-    places = [(index, mode) for index, treated in enumerate(modes) for mode in treated]
+    """Eigenvectors (n, n) and singular values (n, float64) of every mode; same-sized eigenproblems in one batch.
+
+    The two modes of a matrix, listed in ``matrices``, share their singular values; the second gets no eigenvectors.
+    """
+    places = [
+        (index, mode)
+        for index, treated in enumerate(modes)
+        for mode in treated
+        if not matrices[index] or mode != max(matrices[index])
+    ]
     grams = [mode_inner(tensors[index], tensors[index], mode) for index, mode in places]
     bases: list[dict[int, Tensor]] = [{} for _ in tensors]
     spectra: list[dict[int, Tensor]] = [{} for _ in tensors]
@@ -43,13 +51,17 @@ def gram_bases(
         found = map_same_shape(_eigenvectors, grams)
         for (index, mode), (vectors, values) in zip(places, found, strict=True):
             bases[index][mode], spectra[index][mode] = vectors, values
+    for index, matrix in enumerate(matrices):
+        if matrix:
+            row, column = sorted(matrix)
+            values, size = spectra[index][row], tensors[index].shape[column]
+            spectra[index][column] = torch.nn.functional.pad(values[:size], (0, max(size - len(values), 0)))
     return bases, spectra
 
 
-def gram_tails(tensor: Tensor, values: Tensor) -> Tensor:
-    """Squared norm of what each number of leading vectors leaves, and an allowance for rounding."""
-    total = torch.linalg.vector_norm(tensor, dtype=spectrum_dtype(tensor)).square()
-    leading = values.square().cumsum(-1)
+def gram_tails(total: Tensor, squares: Tensor) -> Tensor:
+    """Squared norm of what each number of leading vectors leaves of the total, and an allowance for rounding."""
+    leading = squares.cumsum(-1)
     before = torch.cat([torch.zeros_like(leading[:1]), leading[:-1]])
     return (total - before).clamp_min(0) + _ROUNDING * total
 
@@ -69,7 +81,7 @@ def gram_project(
     cut = {mode: vectors[:, : kept[mode]] for mode, vectors in bases.items()}  # ones for dimensions of size 1
     if matrix:
         row, column = sorted(matrix)
-        cut[row] = polished(cut[row])
+        cut[row] = polished(fixed_signs(cut[row]))
         image = unfold(mode_products(tensor, {row: cut[row].mT}), column)
         basis, triangle = torch.linalg.qr(image)
         signs = torch.where(triangle.diagonal() < 0, -1.0, 1.0).to(basis.dtype)
@@ -83,7 +95,7 @@ def gram_project(
             if mode not in matrix
         }
         return core.reshape(shape), {**cut, **rest}
-    cut = {mode: polished(vectors) for mode, vectors in cut.items()}
+    cut = {mode: polished(fixed_signs(vectors)) for mode, vectors in cut.items()}
     return mode_products(tensor, {mode: vectors.mT for mode, vectors in cut.items()}), cut
 
 
@@ -91,4 +103,4 @@ def _eigenvectors(grams: Tensor) -> tuple[Tensor, Tensor]:
     work = grams.to(spectrum_dtype(grams)) if grams.shape[-1] < _SMALL else grams
     squares, vectors = torch.linalg.eigh(work)
     values = squares.to(spectrum_dtype(grams)).clamp_min(0).sqrt().flip(-1)
-    return fixed_signs(vectors.flip(-1)).to(grams.dtype), values
+    return vectors.flip(-1).to(grams.dtype), values

@@ -81,9 +81,13 @@ def truncated_hosvd(
         (2, 2)
     """
     fast = method is None and gram_resolves(tensors, tolerance)
+    matrices = [
+        _active(tensor, treated) if _is_matrix(tensor, treated) else ()
+        for tensor, treated in zip(tensors, modes, strict=True)
+    ]
     try:
         if fast:
-            bases, spectra = gram_bases(tensors, modes)
+            bases, spectra = gram_bases(tensors, modes, matrices)
         else:
             bases, spectra = _all_bases(tensors, modes, method or method_for(tolerance))
         if tolerance is None:
@@ -112,7 +116,7 @@ def truncated_hosvd(
                 kept[mode] = max(min(max(cuts[index][mode], min_rank), ceiling, tensor.shape[mode]), 1)
             else:
                 kept[mode] = tensor.shape[mode]
-        both = _active(tensor, modes[index]) if _is_matrix(tensor, modes[index]) else ()
+        both = matrices[index]
         if both and not (tolerance is None and ranks is None):
             # Both sides of a matrix are cut at the same place, or matching directions would be lost.
             kept.update(dict.fromkeys(both, min(kept[mode] for mode in both)))
@@ -255,11 +259,13 @@ def _tolerance_ranks(
         active = [mode for mode in by_mode if tensor.shape[mode] > 1]
         parts = 1 if _is_matrix(tensor, tuple(by_mode)) else max(len(active), 1)
         relative = max(tolerance / parts**0.5, rank_floor(tensor))
+        total = torch.linalg.vector_norm(tensor, dtype=spectrum_dtype(tensor)).square() if fast else None
         for values in by_mode.values():
             squares = values.square()
-            tails = gram_tails(tensor, values) if fast else squares.flip(-1).cumsum(-1).flip(-1)
-            count = (tails > relative**2 * squares.sum()).sum()
-            counts.append(torch.where(squares.sum().isfinite(), count, -1))
+            sum_of_squares = squares.sum()
+            tails = squares.flip(-1).cumsum(-1).flip(-1) if total is None else gram_tails(total, squares)
+            count = (tails > relative**2 * sum_of_squares).sum()
+            counts.append(torch.where(sum_of_squares.isfinite(), count, -1))
     if not counts:
         return [{} for _ in tensors]
     flat = iter(torch.stack(counts).tolist())

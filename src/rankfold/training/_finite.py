@@ -11,7 +11,7 @@ __all__ = ["require_finite_gradients"]
 
 
 def require_finite_gradients(parameters: Mapping[nn.Parameter, str], step: int) -> None:
-    """Raise if any gradient holds NaN or infinity; one host sync if none does.
+    """Raise if any gradient holds NaN or infinity; one host sync if none does and no sum overflows.
 
     Arguments:
         parameters: the parameters and their names.
@@ -22,6 +22,11 @@ def require_finite_gradients(parameters: Mapping[nn.Parameter, str], step: int) 
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not gradients:
+        return
+    # Sums are the fastest reduction there is, and hand on what is not finite. They may overflow, so that only a
+    # finite sum says something.
+    sums = torch.stack([gradient.sum().to(gradients[0].device, torch.float32) for gradient in gradients])
+    if bool(sums.isfinite().all()):
         return
     # The largest entry, not the 2-norm, which overflows float32 on large finite gradients.
     largest = torch._foreach_norm(gradients, ord=float("inf"))  # pyright: ignore[reportPrivateImportUsage]

@@ -19,23 +19,20 @@ _AGREEMENT = 1e-2
 def one_passes(
     model: nn.Module, layers: Mapping[str, FactorizedLayer], accumulate: bool
 ) -> dict[str, OnePass]:
-    """One collector per layer; for a weight that serves several modules one that adds up what each of them sees."""
-    return {
-        name: OnePass(layer, accumulate or len(_users(model, layer)) > 1) for name, layer in layers.items()
-    }
+    """One collector per layer, for all modules that use its weight."""
+    users: dict[int, list[FactorizedLayer]] = {}
+    for module in model.modules():
+        if isinstance(module, FactorizedLayer):
+            users.setdefault(id(module.core), []).append(module)
+    return {name: OnePass(users[id(layer.core)], accumulate) for name, layer in layers.items()}
 
 
-def arm(model: nn.Module, passes: Mapping[str, OnePass], wanted: bool) -> None:
+def arm(passes: Mapping[str, OnePass], wanted: bool) -> None:
     """Let the backward of the layers collect, or not."""
     for one_pass in passes.values():
         one_pass.clear()
-        for layer in _users(model, one_pass.layer):
+        for layer in one_pass.users:
             layer.one_pass = one_pass if wanted else None
-
-
-def _users(model: nn.Module, layer: FactorizedLayer) -> list[FactorizedLayer]:
-    """The modules that have the weight of a layer: itself and those tied to it."""
-    return [m for m in model.modules() if isinstance(m, FactorizedLayer) and m.core is layer.core]
 
 
 def one_pass_steps(passes: Mapping[str, OnePass]) -> list[BasisStep]:

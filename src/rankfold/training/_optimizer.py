@@ -166,7 +166,7 @@ class TDLRT(Optimizer):
         replay = Replay(self.model) if whole_cycle else None
         loss = None
         if closure is not None:
-            arm(self.model, self._passes, False)
+            arm(self._passes, False)
             with torch.enable_grad():
                 loss = closure()
         self._require_finite()
@@ -191,7 +191,7 @@ class TDLRT(Optimizer):
     def _prepare_pass(self) -> None:
         """Let the next backward take the core gradient in widened bases, if the next step can use it."""
         wanted = self.core_steps == 1 and self.integrator.name == "augmented" and self._basis_step_is_next()
-        arm(self.model, self._passes, wanted)
+        arm(self._passes, wanted)
 
     def _require_known_ranks(self) -> None:
         for name, layer in self.layers.items():
