@@ -3,18 +3,24 @@
 from rankfold.layers._base import FactorizedLayer
 from rankfold.layers._conv import Conv1d, Conv2d, Conv3d, ConvTranspose2d
 from rankfold.layers._embedding import Embedding
+from rankfold.layers._execution import EXECUTIONS, Execution
 from rankfold.layers._linear import Linear
+from rankfold.layers._machine import Machine, calibrate
 from rankfold.layers._one_pass import OnePass
 from rankfold.layers._resize import replace_data
 
 __all__ = [
+    "EXECUTIONS",
     "Conv1d",
     "Conv2d",
     "Conv3d",
     "ConvTranspose2d",
     "Embedding",
+    "Execution",
     "FactorizedLayer",
     "Linear",
+    "Machine",
     "OnePass",
+    "calibrate",
     "replace_data",
 ]

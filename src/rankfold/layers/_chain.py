@@ -179,7 +179,9 @@ class _Fused(torch.autograd.Function):
         )
         ctx.chain, ctx.one_pass, ctx.dense = chain, one_pass, dense
         ctx.hidden_layout = hidden.shape, hidden.stride()
-        return output
+        # Rows of a product seen as images are a view, on which autograd forbids operations in place such as ReLU's; the
+        # same memory without that relation is not.
+        return output.data
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -2,7 +2,7 @@
 
 import copy
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rankfold.formats import Tucker, full_ranks
-from rankfold.layers import FactorizedLayer
+from rankfold.layers import EXECUTIONS, Execution, FactorizedLayer
 from rankfold.linalg import unfold
 from rankfold.testing._pairwise import pairwise
 from rankfold.testing._rounding import assert_same
@@ -51,6 +51,8 @@ class LayerContract:
         if "case" in metafunc.fixturenames:
             cases = pairwise(self.options, self.allowed)
             metafunc.parametrize("case", cases, ids=lambda case: "-".join(map(str, case.values())))
+        if "execution" in metafunc.fixturenames:
+            metafunc.parametrize("execution", EXECUTIONS)
 
     def _first(self) -> dict[str, Any]:
         return {name: values[0] for name, values in self.options.items()}
@@ -123,11 +125,37 @@ class LayerContract:
         dense, layer = self._pair(case, full_ranks)
         self._compare(layer, dense)
 
-    def test_low_rank_computes_what_its_dense_weight_computes(self, case: dict[str, Any]) -> None:
+    def test_low_rank_computes_what_its_dense_weight_computes(
+        self, case: dict[str, Any], execution: Execution
+    ) -> None:
         _, layer = self._pair(case, 2)
         dense = layer.dense()
         assert type(dense) is layer.dense_class
+        layer.execution = execution
         self._compare(layer, dense)
+
+    def test_recomputing_hidden_values_changes_nothing(self, case: dict[str, Any]) -> None:
+        _, layer = self._pair(case, 2)
+        layer.execution, layer.recompute = "chain", True
+        self._compare(layer, layer.dense())
+
+    def test_evaluation_computes_the_same_and_notices_changes(
+        self, case: dict[str, Any], execution: Execution
+    ) -> None:
+        _, layer = self._pair(case, 2)
+        layer.execution = execution
+        inputs = self._double_inputs()
+        layer.eval()
+        with torch.no_grad():
+            for parameter in (layer.core, *layer.factors.values()):
+                for change in (
+                    parameter.mul_,
+                    parameter.data.mul_,
+                ):  # the second leaves torch's version as it is
+                    assert_same(layer(inputs), layer.dense()(inputs), terms=self._terms(layer, inputs))
+                    change(1.5)
+            layer.assign(layer.tucker.truncate(ranks=1))
+            assert_same(layer(inputs), layer.dense()(inputs), terms=self._terms(layer, inputs))
 
     def test_folded_layers_compute_the_same(self, case: dict[str, Any]) -> None:
         for rank in (1, 2, full_ranks):
@@ -136,6 +164,29 @@ class LayerContract:
             assert_same(folded(inputs), layer(inputs), terms=self._terms(dense, inputs))
             assert sum(p.numel() for p in folded.parameters()) <= sum(p.numel() for p in dense.parameters())
             assert all(type(module).__module__.startswith("torch.") for module in folded.modules())
+
+    def test_the_output_may_be_changed_in_place(self, execution: Execution) -> None:
+        layer, inputs = self._layer(), self._double_inputs()
+        layer.execution = execution
+        (expected,) = torch.autograd.grad(torch.relu(layer(inputs)).square().sum(), [layer.core])
+        (actual,) = torch.autograd.grad(torch.relu_(layer(inputs)).square().sum(), [layer.core])
+        assert torch.equal(actual, expected)
+
+    def test_gradients_of_gradients(self, execution: Execution) -> None:
+        layer = self._layer()
+        layer.execution = execution
+        parameters = [layer.core, *layer.factors.values()]
+        inputs = self._double_inputs()
+
+        def penalty(function: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
+            first = torch.autograd.grad(function(inputs).square().sum(), parameters, create_graph=True)
+            return torch.autograd.grad(torch.stack([part.square().sum() for part in first]).sum(), parameters)
+
+        def plain(inputs: Tensor) -> Tensor:
+            return torch.func.functional_call(layer.dense(), {"weight": layer.weight}, (inputs,))
+
+        for actual, expected in zip(penalty(layer), penalty(plain), strict=True):
+            assert_same(actual, expected, terms=layer.weight.numel() * inputs.numel())
 
     def test_compiles_without_graph_breaks(self) -> None:
         layer, inputs = self._layer(), self._double_inputs()

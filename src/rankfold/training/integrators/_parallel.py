@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rankfold.formats import Tucker
-from rankfold.linalg import fold_mode
+from rankfold.linalg import fold_mode, product
 from rankfold.training.integrators._augmented import widened
 from rankfold.training.integrators._basis_gradient import BasisGradient, basis_gradients
 from rankfold.training.integrators._types import BasisStep, Gradients
@@ -48,7 +48,7 @@ def _core_gradient(old: Tucker, new: Tucker, gradient: Tensor, parts: dict[int, 
         fresh = basis[:, rank:].to(part.gradient.dtype)
         shape = list(old.core.shape)
         shape[mode] = fresh.shape[1]
-        block = fold_mode(fresh.mT @ part.gradient @ part.orthonormal.mT, mode, tuple(shape))
+        block = fold_mode(product(fresh.mT @ part.gradient, part.orthonormal.mT), mode, tuple(shape))
         where = [slice(size) for size in old.core.shape]
         where[mode] = slice(rank, None)
         result[tuple(where)] = block.to(result.dtype)
