@@ -39,6 +39,7 @@ PUBLIC = {
         "tune_cpu_allocator",
     ],
     "rankfold.layers": [
+        "EXECUTIONS",
         "Conv1d",
         "Conv2d",
         "Conv3d",
@@ -46,6 +47,9 @@ PUBLIC = {
         "Embedding",
         "FactorizedLayer",
         "Linear",
+        "Machine",
+        "OnePass",
+        "calibrate",
         "replace_data",
     ],
 }

@@ -19,6 +19,7 @@ def truncate_cores(
     ranks: Sequence[tuple[int, ...]] | None = None,
     min_rank: int = 1,
     max_ranks: Sequence[tuple[int, ...]] | None = None,
+    quantum: int = 1,
     rotate: bool = True,
 ) -> list[HOSVD]:
     """Truncate the cores of Tucker tensors with orthonormal factors, each relative to its own norm.
@@ -30,6 +31,7 @@ def truncate_cores(
         ranks: instead, for each core the rank of each factorised mode.
         min_rank: with a tolerance, the smallest rank of a mode, as far as its shape has so many.
         max_ranks: with a tolerance, for each core the largest rank of each factorised mode.
+        quantum: with a tolerance, ranks are rounded up to its multiples where a mode has so many.
         rotate: make the new cores all-orthogonal, at the price of a second, smaller HOSVD.
 
     Returns:
@@ -41,7 +43,13 @@ def truncate_cores(
         RankError: a rank outside 1..r_i.
     """
     results = truncated_hosvd(
-        cores, modes, tolerance=tolerance, ranks=ranks, min_rank=min_rank, max_ranks=max_ranks
+        cores,
+        modes,
+        tolerance=tolerance,
+        ranks=ranks,
+        min_rank=min_rank,
+        max_ranks=max_ranks,
+        quantum=quantum,
     )
     # Cutting one mode leaves the rows of the others not quite orthogonal, or more of them than their unfolding
     # has rank; a second pass over the small cores makes each all-orthogonal again, at no loss.

@@ -3,7 +3,7 @@
 from rankfold.layers._base import FactorizedLayer
 from rankfold.layers._conv import Conv1d, Conv2d, Conv3d, ConvTranspose2d
 from rankfold.layers._embedding import Embedding
-from rankfold.layers._execution import EXECUTIONS, Execution
+from rankfold.layers._execution import EXECUTIONS
 from rankfold.layers._linear import Linear
 from rankfold.layers._machine import Machine, calibrate
 from rankfold.layers._one_pass import OnePass
@@ -16,7 +16,6 @@ __all__ = [
     "Conv3d",
     "ConvTranspose2d",
     "Embedding",
-    "Execution",
     "FactorizedLayer",
     "Linear",
     "Machine",

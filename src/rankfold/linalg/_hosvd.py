@@ -47,6 +47,7 @@ def truncated_hosvd(
     ranks: Sequence[tuple[int, ...]] | None = None,
     min_rank: int = 1,
     max_ranks: Sequence[tuple[int, ...]] | None = None,
+    quantum: int = 1,
     method: Method | None = None,
 ) -> list[HOSVD]:
     """Truncate many tensors by HOSVD, each to within ``tolerance`` of its own norm over all modes together.
@@ -62,7 +63,8 @@ def truncated_hosvd(
         ranks: instead of a tolerance, for each tensor the rank of each of its modes.
         min_rank: with a tolerance, the smallest rank a mode may get (as far as it has so many).
         max_ranks: with a tolerance, for each tensor the largest rank of each of its modes; goes before min_rank.
-        method: ``'gram'``, ``'svd'``, or None for the faster one that resolves the tolerance.
+        quantum: with a tolerance, ranks are rounded up to its multiples where a mode allows as much.
+        method: ``'gram'``, ``'svd'``, or None for the fastest that resolves the tolerance.
 
     Returns:
         One :class:`HOSVD` per tensor; the whole call waits for the device once.
@@ -113,7 +115,10 @@ def truncated_hosvd(
                 kept[mode] = _checked_rank(ranks[index][position], tensor.shape[mode], mode)
             elif tolerance is not None:
                 ceiling = tensor.shape[mode] if max_ranks is None else max_ranks[index][position]
-                kept[mode] = max(min(max(cuts[index][mode], min_rank), ceiling, tensor.shape[mode]), 1)
+                ceiling = min(ceiling, tensor.shape[mode])
+                wanted = max(min(max(cuts[index][mode], min_rank), ceiling), 1)
+                rounded = -(-wanted // quantum) * quantum
+                kept[mode] = rounded if rounded <= ceiling else wanted
             else:
                 kept[mode] = tensor.shape[mode]
         both = matrices[index]

@@ -51,8 +51,12 @@ class TDLRT(Optimizer):
         integrator: ``'augmented'``, ``'parallel'`` or ``'fixed'``.
         core_steps: steps on the cores between two basis steps, at least 1. A new direction survives truncation
             only once it has grown above the tolerance, which takes several steps at small learning rates.
+        basis_every: cycles begin only at steps that this number divides, at least 1; in between the cores train at
+            the ranks they have. With ``core_steps=1`` this spreads the cost of an exact step over many.
         min_rank: no mode is cut below this (as far as its shape allows). At least 1.
         max_rank: None, or a policy, whole number or fraction that no truncation exceeds.
+        rank_quantum: ranks are rounded up to multiples of it where the widened basis has so many; 16 suits kernels
+            and ``torch.compile``. At least 1, which rounds nothing.
         tolerance_warmup: number of steps over which the tolerance rises linearly from 0.
         freeze_bases_after: None, or the number of steps after which bases and ranks stay and only cores train.
         param_groups: None, or dictionaries as ``torch.optim`` takes them, over the model's parameters; bases among
@@ -97,8 +101,10 @@ class TDLRT(Optimizer):
         tolerance: float = 0.1,
         integrator: str = "augmented",
         core_steps: int = 10,
+        basis_every: int = 1,
         min_rank: int = 1,
         max_rank: RankPolicy | int | float | None = None,
+        rank_quantum: int = 1,
         tolerance_warmup: int = 0,
         freeze_bases_after: int | None = None,
         param_groups: Iterable[Mapping[str, Any]] | None = None,
@@ -106,10 +112,19 @@ class TDLRT(Optimizer):
         on_truncation: Callable[[RankRecord], None] | None = None,
         **inner_arguments: Any,
     ) -> None:
-        check_options(tolerance, core_steps, min_rank, tolerance_warmup, freeze_bases_after)
+        check_options(
+            tolerance,
+            core_steps=core_steps,
+            basis_every=basis_every,
+            min_rank=min_rank,
+            rank_quantum=rank_quantum,
+            tolerance_warmup=tolerance_warmup,
+            freeze_bases_after=freeze_bases_after,
+        )
         self.integrator = INTEGRATORS[integrator]
         self.transport = transport_rule(inner_optimizer_class)
-        self.tolerance, self.core_steps, self.min_rank = tolerance, core_steps, min_rank
+        self.tolerance, self.core_steps, self.basis_every = tolerance, core_steps, basis_every
+        self.min_rank, self.rank_quantum = min_rank, rank_quantum
         self.tolerance_warmup, self.freeze_bases_after = tolerance_warmup, freeze_bases_after
         self.on_truncation = on_truncation
         #: The latest truncation of each layer.
@@ -207,7 +222,7 @@ class TDLRT(Optimizer):
 
     def _basis_step_is_next(self) -> bool:
         frozen = self.freeze_bases_after is not None and self.steps_done >= self.freeze_bases_after
-        return self._core_steps_left == 0 and not frozen
+        return self._core_steps_left == 0 and not frozen and self.steps_done % self.basis_every == 0
 
     def _begin_cycle(self, closure: Callable[[], Any] | None, replay: Replay | None) -> None:
         taking_part = {
@@ -306,6 +321,7 @@ class TDLRT(Optimizer):
                 ranks=before if untrained else None,
                 min_rank=self.min_rank,
                 max_ranks=[self.max_ranks[name] for name in layers],
+                quantum=self.rank_quantum,
                 rotate=self.current_tolerance < LOOSE,
             )
         except NonFiniteError:
