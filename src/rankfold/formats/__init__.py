@@ -2,7 +2,7 @@
 
 from rankfold.formats._shapes import checked_modes, checked_ranks, feasible_ranks, full_ranks
 from rankfold.formats._truncation import truncate_cores
-from rankfold.formats._tucker import Tucker
+from rankfold.formats._tucker import Tucker, pad_core
 
 __all__ = [
     "Tucker",
@@ -10,5 +10,6 @@ __all__ = [
     "checked_ranks",
     "feasible_ranks",
     "full_ranks",
+    "pad_core",
     "truncate_cores",
 ]

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rankfold.layers._one_pass import OnePass
+from rankfold.layers._one_pass import OnePass, Pair
 from rankfold.layers._sides import Side, is_channels_last
 from rankfold.layers._windows import Window
 from rankfold.linalg import mode_inner, mode_products
@@ -61,31 +61,31 @@ class Chain:
         input: Tensor,
         gradient: Tensor,
         core: Tensor,
-        factors: tuple[Tensor | None, Tensor | None],
-        known: tuple[Tensor | None, Tensor | None] = (None, None),
+        factors: Pair,
+        fresh: Pair,
+        known: Pair = (None, None),
     ) -> Tensor:
-        """Gradient of a core between wider factors.
+        """Gradient of a core between widened factors.
 
         Arguments:
             input, gradient: of the layer and of its output.
             core: the core between the factors that are widened.
-            factors: wider factors of the two sides, whose first columns are the old ones.
-            known: hidden input, and gradient of the hidden output, of the old factors, where they are at hand.
+            factors: of the two sides.
+            fresh: their new columns; None or none at all where nothing is new.
+            known: hidden input, and gradient of the hidden output, where they are at hand.
         """
         sizes, hidden = list(core.shape), []
-        for side, mode, full, factor, reduced in zip(
-            (self.incoming, self.outgoing), self.modes, (input, gradient), factors, known, strict=True
+        for side, mode, full, factor, new, reduced in zip(
+            (self.incoming, self.outgoing), self.modes, (input, gradient), factors, fresh, known, strict=True
         ):
-            rank = core.shape[mode]
             if side is None or factor is None:
                 hidden.append(full)
-            elif reduced is None:
-                hidden.append(side.down(full, factor))
-            elif factor.shape[1] == rank:
-                hidden.append(reduced)
-            else:
-                hidden.append(side.widened(reduced, full, factor, rank))
-            sizes[mode] = rank if factor is None else factor.shape[1]
+                continue
+            part = side.down(full, factor) if reduced is None else reduced
+            if new is not None and new.shape[1]:
+                part = side.widened(part, full, factor, new)
+                sizes[mode] += new.shape[1]
+            hidden.append(part)
         return self.window.core_gradient(hidden[0], hidden[1], tuple(sizes))[0]
 
     def dense_gradient_is_cheaper(
@@ -254,7 +254,8 @@ class _Backward:
         shape = tuple(self.core.shape)
         if one_pass is not None and needs_core:
             known = (self.hidden, pulled)
-            core = one_pass.collect(chain, self.input, self.gradient, self.core, (inner, outer), known)
+            sides = (self.inner, self.outer)
+            core = one_pass.collect(chain, self.input, self.gradient, self.core, sides, (inner, outer), known)
         if core is None and (needs_core or bias_left):
             hidden = chain.narrowed(self.input, self.inner) if self.hidden is None else self.hidden
             core, bias_sums = chain.window.core_gradient(hidden, pulled, shape, bias_left)
@@ -282,9 +283,10 @@ class _Backward:
         outer = mode_inner(mode_products(dense, {before: self.inner.mT}), self.core, after)
         core = None
         if one_pass is not None and one_pass.accumulate:
-            one_pass.collect(chain, self.input, self.gradient, self.core, (inner, outer))
+            sides = (self.inner, self.outer)
+            one_pass.collect(chain, self.input, self.gradient, self.core, sides, (inner, outer))
         elif one_pass is not None:
-            core = one_pass.project(chain, dense, self.core, (inner, outer))
+            core = one_pass.project(chain, dense, self.core, (self.inner, self.outer), (inner, outer))
         if core is None:
             core = mode_products(dense, {before: self.inner.mT, after: self.outer.mT})
         return core, bias, inner, outer

@@ -8,17 +8,19 @@ backward takes it while they are at hand.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
-from rankfold.linalg import augment, mode_products
+from rankfold.linalg import mode_products, new_directions
 
 if TYPE_CHECKING:
     from rankfold.layers._base import FactorizedLayer
     from rankfold.layers._chain import Chain
 
-__all__ = ["OnePass"]
+__all__ = ["OnePass", "Pair"]
 
-Sides = tuple[Tensor | None, Tensor | None]
+#: Something of the incoming and of the outgoing side, None where a side has no factor.
+Pair = tuple[Tensor | None, Tensor | None]
 
 
 class OnePass:
@@ -42,7 +44,7 @@ class OnePass:
 
     def clear(self) -> None:
         """Forget what was collected."""
-        self._factors: dict[int, Tensor] = {}
+        self._fresh: dict[int, Tensor] = {}
         self._gradient: Tensor | None = None
         self._captures: list[tuple[Any, ...]] = []
 
@@ -57,8 +59,9 @@ class OnePass:
         input: Tensor,
         gradient: Tensor,
         core: Tensor,
-        gradients: Sides,
-        known: Sides = (None, None),
+        factors: Pair,
+        gradients: Pair,
+        known: Pair = (None, None),
     ) -> Tensor | None:
         """Called by the backward.
 
@@ -66,64 +69,66 @@ class OnePass:
             chain: of the layer.
             input, gradient: of the layer and of its output.
             core: the core between the two sides.
-            gradients: of the two sides' factors.
+            factors, gradients: the two sides' factors and their gradients.
             known: hidden input and gradient of the hidden output, where they are at hand.
 
         Returns:
             The gradient of the core in the old bases, a block of the widened one; None if that is left to the caller.
         """
         if self.accumulate:
-            self._captures.append((chain, input, gradient, core))
+            self._captures.append((chain, input, gradient, core, factors))
             return None
-        factors = self._widened_sides(chain, gradients)
-        inner, outer = (None if factor is None else factor.to(gradient.dtype) for factor in factors)
-        return self._keep(
-            chain, chain.core_gradient(input, gradient, core, (inner, outer), known), core, factors
-        )
+        new = self._new_sides(chain, gradients, gradient.dtype)
+        return self._keep(chain.core_gradient(input, gradient, core, factors, new, known), core)
 
-    def project(self, chain: "Chain", dense: Tensor, core: Tensor, gradients: Sides) -> Tensor:
+    def project(self, chain: "Chain", dense: Tensor, core: Tensor, factors: Pair, gradients: Pair) -> Tensor:
         """As :meth:`collect`, from the gradient of the dense weight."""
-        factors = self._widened_sides(chain, gradients)
-        matrices = {
-            mode: factor.mT.to(dense.dtype)
-            for mode, factor in zip(chain.modes, factors, strict=True)
-            if factor is not None
-        }
-        return self._keep(chain, mode_products(dense, matrices), core, factors)
+        matrices = {}
+        for mode, factor, new in zip(
+            chain.modes, factors, self._new_sides(chain, gradients, dense.dtype), strict=True
+        ):
+            if factor is not None:
+                matrices[mode] = (factor if new is None else torch.cat([factor, new], 1)).mT
+        return self._keep(mode_products(dense, matrices), core)
 
     def finish(self) -> tuple[dict[int, Tensor], Tensor]:
-        """After all backward passes: the widened factors of all modes, and dL/dC in them, before any rescaling."""
-        layer, gradient, factors = self.layer, self._gradient, dict(self._factors)
-        for chain, input, output_gradient, core in self._captures:
-            for mode in chain.modes:
-                if mode in layer.factors and mode not in factors:
-                    factors[mode] = self._widened(mode, layer.factors[mode].grad)
+        """After all backward passes: the new columns of every factor, and dL/dC in the widened bases."""
+        layer, gradient = self.layer, self._gradient
+        for mode, factor in layer.factors.items():
+            if mode not in self._fresh:
+                self._fresh[mode] = self._new_columns(mode, factor.grad)
+        for chain, input, output_gradient, core, factors in self._captures:
+            dtype = output_gradient.dtype
             inner, outer = (
-                factors[mode].to(output_gradient.dtype) if mode in factors else None for mode in chain.modes
+                self._fresh[mode].to(dtype) if mode in layer.factors else None for mode in chain.modes
             )
-            part = chain.core_gradient(input, output_gradient, core, (inner, outer)).to(layer.core.dtype)
+            part = chain.core_gradient(input, output_gradient, core, factors, (inner, outer))
+            part = part.to(layer.core.dtype)
             gradient = part if gradient is None else gradient + part
         assert gradient is not None
-        rest = {mode: self._widened(mode, f.grad) for mode, f in layer.factors.items() if mode not in factors}
-        gradient = mode_products(gradient, {mode: factor.mT for mode, factor in rest.items()})
-        return {**factors, **rest}, gradient
+        rest = {
+            mode: torch.cat([factor.detach(), self._fresh[mode]], 1).mT
+            for mode, factor in layer.factors.items()
+            if mode not in layer.channel_modes
+        }
+        return self._fresh, mode_products(gradient, rest)
 
-    def _widened_sides(self, chain: "Chain", gradients: Sides) -> Sides:
+    def _new_sides(self, chain: "Chain", gradients: Pair, dtype: torch.dtype) -> Pair:
+        for mode, gradient in zip(chain.modes, gradients, strict=True):
+            if gradient is not None:
+                self._fresh[mode] = self._new_columns(mode, gradient)
         inner, outer = (
-            None if gradient is None else self._widened(mode, gradient)
+            None if gradient is None else self._fresh[mode].to(dtype)
             for mode, gradient in zip(chain.modes, gradients, strict=True)
         )
         return inner, outer
 
-    def _widened(self, mode: int, gradient: Tensor | None) -> Tensor:
+    def _new_columns(self, mode: int, gradient: Tensor | None) -> Tensor:
         factor = self.layer.factors[mode].detach()
         if factor.shape[0] == factor.shape[1] or gradient is None:
-            return factor
-        return augment([factor], [gradient.to(factor.dtype)])[0]
+            return factor[:, :0]
+        return new_directions([factor], [gradient.to(factor.dtype)])[0]
 
-    def _keep(self, chain: "Chain", gradient: Tensor, core: Tensor, factors: Sides) -> Tensor:
+    def _keep(self, gradient: Tensor, core: Tensor) -> Tensor:
         self._gradient = gradient.to(self.layer.core.dtype)
-        self._factors = {
-            mode: factor for mode, factor in zip(chain.modes, factors, strict=True) if factor is not None
-        }
         return gradient[tuple(slice(size) for size in core.shape)]

@@ -1,7 +1,7 @@
 """The two outer stages of a factorised layer: a factor between full dimension and rank.
 
-Axes: n full dimension, r rank, G groups. Every side maps ``down`` (n to r) and ``up`` (r to n) with the same factor
-(n, r); each map is the other's adjoint, so both serve the forward and the backward of either stage.
+Axes: n full dimension, r rank, m new columns, G groups. Every side maps ``down`` (n to r) and ``up`` (r to n)
+with the same factor (n, r); each map is the other's adjoint, so both serve forward and backward of either stage.
 """
 
 from dataclasses import dataclass
@@ -48,8 +48,8 @@ class Side(Protocol):
         """From the full dimension to the rank."""
         ...
 
-    def widened(self, reduced: Tensor, full: Tensor, factor: Tensor, rank: int) -> Tensor:
-        """``down`` with a factor whose first ``rank`` columns gave ``reduced`` already."""
+    def widened(self, reduced: Tensor, full: Tensor, factor: Tensor, fresh: Tensor) -> Tensor:
+        """``down`` with further columns ``fresh``, where ``factor`` gave ``reduced`` already."""
         ...
 
     def up(self, reduced: Tensor, factor: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -70,9 +70,9 @@ class MatrixSide:
         """``(..., n)`` to ``(..., r)``."""
         return product(full.reshape(-1, factor.shape[0]), factor).view(*full.shape[:-1], factor.shape[1])
 
-    def widened(self, reduced: Tensor, full: Tensor, factor: Tensor, rank: int) -> Tensor:
-        """``(..., rank)`` and ``(..., n)`` to ``(..., r)``."""
-        return torch.cat([reduced, self.down(full, factor[:, rank:])], -1)
+    def widened(self, reduced: Tensor, full: Tensor, factor: Tensor, fresh: Tensor) -> Tensor:
+        """``(..., r)`` and ``(..., n)`` to ``(..., r + m)``."""
+        return torch.cat([reduced, self.down(full, fresh)], -1)
 
     def up(self, reduced: Tensor, factor: Tensor, bias: Tensor | None = None) -> Tensor:
         """``(..., r)`` to ``(..., n)``."""
@@ -96,9 +96,9 @@ class LookupSide:
         """Integer ``(...)`` to ``(..., r)``."""
         return torch.nn.functional.embedding(full, factor)
 
-    def widened(self, reduced: Tensor, full: Tensor, factor: Tensor, rank: int) -> Tensor:
-        """``(..., rank)`` and integer ``(...)`` to ``(..., r)``."""
-        return torch.cat([reduced, self.down(full, factor[:, rank:])], -1)
+    def widened(self, reduced: Tensor, full: Tensor, factor: Tensor, fresh: Tensor) -> Tensor:
+        """``(..., r)`` and integer ``(...)`` to ``(..., r + m)``."""
+        return torch.cat([reduced, self.down(full, fresh)], -1)
 
     def up(self, reduced: Tensor, factor: Tensor, bias: Tensor | None = None) -> Tensor:
         """Never asked for: an index has no gradient."""
@@ -135,11 +135,11 @@ class PointwiseSide:
             weight = split.mT.reshape(-1, split.shape[1], *ones)
         return self._convolve(full, weight, None)
 
-    def widened(self, reduced: Tensor, full: Tensor, factor: Tensor, rank: int) -> Tensor:
-        """``(N, G rank, ...)`` and ``(N, C, ...)`` to ``(N, G r, ...)``."""
+    def widened(self, reduced: Tensor, full: Tensor, factor: Tensor, fresh: Tensor) -> Tensor:
+        """``(N, G r, ...)`` and ``(N, C, ...)`` to ``(N, G (r + m), ...)``."""
         if self.groups > 1:  # old and new channels alternate by groups
-            return self.down(full, factor)
-        return torch.cat([reduced, self.down(full, factor[:, rank:])], 1)
+            return self.down(full, torch.cat([factor, fresh], 1))
+        return torch.cat([reduced, self.down(full, fresh)], 1)
 
     def up(self, reduced: Tensor, factor: Tensor, bias: Tensor | None = None) -> Tensor:
         """``(N, G r, ...)`` to ``(N, C, ...)``."""

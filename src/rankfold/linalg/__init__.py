@@ -1,6 +1,6 @@
 """Floor 0: small dense linear algebra, batched over same-shaped problems, one host sync per call."""
 
-from rankfold.linalg._augment import augment
+from rankfold.linalg._augment import augment, new_directions
 from rankfold.linalg._batching import map_same_shape
 from rankfold.linalg._contract import mode_inner, mode_products
 from rankfold.linalg._gemm import product
@@ -17,6 +17,7 @@ __all__ = [
     "mode_inner",
     "mode_product",
     "mode_products",
+    "new_directions",
     "orthonormality_defect",
     "orthonormalize",
     "product",

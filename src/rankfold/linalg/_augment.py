@@ -15,7 +15,7 @@ from rankfold.linalg._gemm import product
 from rankfold.linalg._orthonormalize import orthonormalize, polished
 from rankfold.linalg._precision import matrix_dtype, spectrum_dtype
 
-__all__ = ["augment"]
+__all__ = ["augment", "new_directions"]
 
 # What projecting out parts of this size does to orthonormal columns, one polishing step undoes to 1e-12.
 _SLIGHTLY = 1e-3
@@ -58,6 +58,35 @@ def augment(
         >>> wider.shape, torch.equal(wider[:, :1], u)
         (torch.Size([4, 2]), True)
     """
+    return [
+        torch.cat([basis, fresh], dim=-1)
+        for basis, fresh in zip(bases, new_directions(bases, directions, max_new=max_new), strict=True)
+    ]
+
+
+def new_directions(
+    bases: Sequence[Tensor],
+    directions: Sequence[Tensor],
+    *,
+    max_new: Sequence[int | None] | None = None,
+) -> list[Tensor]:
+    """What :func:`augment` appends, alone.
+
+    Arguments:
+        bases, directions, max_new: as there.
+
+    Returns:
+        For each basis ``(n, m)``.
+
+    Raises:
+        ShapeError: bases and directions do not belong together.
+
+    Example:
+        >>> import torch
+        >>> fresh, = new_directions([torch.eye(2, 1)], [torch.ones(2, 1)])
+        >>> fresh.tolist()
+        [[0.0], [1.0]]
+    """
     caps = [None] * len(bases) if max_new is None else list(max_new)
     if not len(bases) == len(directions) == len(caps):
         raise ShapeError(
@@ -79,7 +108,7 @@ def augment(
         room = min(int(count), basis.shape[0] - basis.shape[1])
         kept = candidates[:, :room]
         fresh.append(kept if cap is None or room <= cap else _dominant(kept, residual, cap))
-    return map_same_shape(_joined, bases, fresh)
+    return map_same_shape(_cleaned, bases, fresh)
 
 
 def _new_directions(bases: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -106,7 +135,7 @@ def _new_directions(bases: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, 
 def _clearly_independent(triangle: Tensor, old: Tensor) -> bool:
     """Whether every direction has a good part of its length outside U and the directions before it.
 
-    Then one projection is enough until :func:`_joined` projects again, and no singular values are needed. On a GPU
+    Then one projection is enough until :func:`_cleaned` projects again, and no singular values are needed. On a GPU
     the answer would cost a host sync per batch, more than it saves.
     """
     if not _batching.serial(triangle) or triangle.shape[-2] < triangle.shape[-1] or not triangle.numel():
@@ -126,7 +155,7 @@ def _dominant(candidates: Tensor, residual: Tensor, cap: int) -> Tensor:
     return candidates @ left[:, :cap].to(candidates.dtype)
 
 
-def _joined(bases: Tensor, fresh: Tensor) -> Tensor:
+def _cleaned(bases: Tensor, fresh: Tensor) -> Tensor:
     # A kept direction may have been short before scaling, and rounding of its part in U grew with it: project once
     # more, then restore unit length.
     old = bases.to(fresh.dtype)
@@ -139,7 +168,6 @@ def _joined(bases: Tensor, fresh: Tensor) -> Tensor:
             clean = orthonormalize(clean)
         elif largest > 0.25 * torch.finfo(clean.dtype).eps ** 0.5:
             clean = polished(clean)
-        clean = clean.contiguous()  # concatenating mixed layouts takes four times as long
     else:
         clean = orthonormalize(clean)
-    return torch.cat([bases, clean.to(bases.dtype)], dim=-1)
+    return clean.to(bases.dtype).contiguous()  # QR leaves columns in memory, bases have rows

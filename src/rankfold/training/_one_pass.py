@@ -1,4 +1,4 @@
-"""The exact step from one backward pass: what the layers collected, as a basis step with its core gradient."""
+"""The exact step from one backward pass: what the layers collected, and factors whose new columns lie apart."""
 
 from collections.abc import Mapping
 
@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from rankfold._errors import OptimizerError
+from rankfold.formats import Tucker
 from rankfold.layers import FactorizedLayer, OnePass
-from rankfold.training.integrators import BasisStep
+from rankfold.linalg import HOSVD, product
 
-__all__ = ["arm", "one_pass_steps", "one_passes"]
+__all__ = ["arm", "collected_gradients", "one_passes", "projected", "with_columns"]
 
 # Gradients that went through clipping or a scaler are multiples of what the backward collected, up to rounding of
 # half precision at worst (bfloat16: 2^-8).
@@ -35,8 +36,8 @@ def arm(passes: Mapping[str, OnePass], wanted: bool) -> None:
             layer.one_pass = one_pass if wanted else None
 
 
-def one_pass_steps(passes: Mapping[str, OnePass]) -> list[BasisStep]:
-    """Basis steps with core gradients from what the layers collected.
+def collected_gradients(passes: Mapping[str, OnePass]) -> list[tuple[dict[int, Tensor], Tensor]]:
+    """For each layer the new columns of its bases, and its core gradient in the widened ones.
 
     The gradients that the user left on the cores go before: what clipping or a gradient scaler did to them, the new
     blocks of the widened gradient undergo as well.
@@ -44,16 +45,16 @@ def one_pass_steps(passes: Mapping[str, OnePass]) -> list[BasisStep]:
     Raises:
         OptimizerError: a core's gradient is not a multiple of what one backward pass gave.
     """
-    steps, disagreements = [], []
+    results, disagreements = [], []
     for one_pass in passes.values():
         layer = one_pass.layer
-        factors, gradient = one_pass.finish()
+        fresh, gradient = one_pass.finish()
         old = gradient[tuple(slice(size) for size in layer.core.shape)]
         left = layer.core.grad
         assert left is not None
         wide, off = _as_the_user_left_it(gradient, old, left)
         disagreements.append(off)
-        steps.append(BasisStep(layer.tucker.widened(factors), {}, wide))
+        results.append((fresh, wide))
     for name, off in zip(passes, torch.stack(disagreements).tolist(), strict=True):
         if not off <= _AGREEMENT:
             raise OptimizerError(
@@ -61,7 +62,7 @@ def one_pass_steps(passes: Mapping[str, OnePass]) -> list[BasisStep]:
                 "gradient accumulation or a layer used several times in a forward pass accumulate=True and call the "
                 "optimiser's own zero_grad(), for gradients changed otherwise use core_steps=2 or a closure."
             )
-    return steps
+    return results
 
 
 def _as_the_user_left_it(gradient: Tensor, old: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,3 +72,24 @@ def _as_the_user_left_it(gradient: Tensor, old: Tensor, left: Tensor) -> tuple[T
     size = torch.linalg.vector_norm(left)
     off = torch.linalg.vector_norm(left - scale * old) / torch.where(size > 0, size, 1.0)
     return gradient * scale, off
+
+
+def with_columns(layer: FactorizedLayer, fresh: Mapping[int, Tensor]) -> Tucker:
+    """The layer's widened core with its factors and their new columns."""
+    wide = {mode: torch.cat([layer.factors[mode].data, new], 1) for mode, new in fresh.items()}
+    return Tucker(layer.core.data, _factors(layer, wide))
+
+
+def projected(layer: FactorizedLayer, fresh: Mapping[int, Tensor], result: HOSVD) -> Tucker:
+    """The layer's weight in the bases U_i P_i, where the new columns of U_i may lie apart."""
+    factors = {}
+    for mode, basis in result.bases.items():
+        old = layer.factors[mode].data
+        factors[mode] = product(old, basis[: old.shape[1]])
+        if mode in fresh:
+            factors[mode] += product(fresh[mode], basis[old.shape[1] :])
+    return Tucker(result.core, _factors(layer, factors))
+
+
+def _factors(layer: FactorizedLayer, factors: Mapping[int, Tensor]) -> tuple[Tensor | None, ...]:
+    return tuple(factors.get(mode) for mode in range(layer.core.ndim))

@@ -9,14 +9,13 @@ from torch.optim import Optimizer
 
 from rankfold._errors import NonFiniteError, OptimizerError
 from rankfold.convert import factorized_layers
-from rankfold.formats import checked_ranks, truncate_cores
+from rankfold.formats import checked_ranks, pad_core, truncate_cores
 from rankfold.layers import FactorizedLayer, replace_data
-from rankfold.linalg import HOSVD
 from rankfold.ranks import Fraction, RankPolicy, as_policy
 from rankfold.training._finite import require_finite_gradients
-from rankfold.training._one_pass import arm, one_pass_steps, one_passes
+from rankfold.training._one_pass import arm, collected_gradients, one_passes, projected, with_columns
 from rankfold.training._options import check_options
-from rankfold.training._records import RankRecord
+from rankfold.training._records import Cut, RankRecord, rank_records
 from rankfold.training._replay import Replay
 from rankfold.training._setup import DEFECT_IN_EPS, LOOSE, bring_to_form, inner_groups, trainable_layers
 from rankfold.training._transport import pad_state, rotate_state, transport_rule
@@ -132,6 +131,7 @@ class TDLRT(Optimizer):
         self.steps_done = 0
         self._core_steps_left = 0
         self._ranks_before: dict[str, tuple[int, ...]] = {}  # of the layers in the current cycle
+        self._fresh: dict[str, dict[int, Tensor]] = {}  # inside a step: new columns that no layer has yet
 
         self.model = model
         self.layers = trainable_layers(model)
@@ -233,37 +233,33 @@ class TDLRT(Optimizer):
         if not taking_part:
             self.inner.step()
             return
+        if closure is None and all(self._passes[name].collected for name in taking_part):
+            self._one_pass_step(taking_part)
+            return
         rates = [self._rate(layer) for layer in taking_part.values()]
         tuckers = [layer.tucker for layer in taking_part.values()]
-        passes = {name: self._passes[name] for name in taking_part}
-        single = self.integrator.single_gradient
-        if closure is None and all(one_pass.collected for one_pass in passes.values()):
-            steps, single = one_pass_steps(passes), True
-        else:
-            steps = self.integrator.advance(tuckers, [_gradients(la) for la in taking_part.values()], rates)
+        steps = self.integrator.advance(tuckers, [_gradients(la) for la in taking_part.values()], rates)
         states = [
             self._moved_state(layer, step.rotations, dict(enumerate(step.tucker.ranks)))
             for layer, step in zip(taking_part.values(), steps, strict=True)
         ]
-        undo = [
-            (
-                layer,
-                layer.core.data,
-                {m: f.data for m, f in layer.factors.items()},
-                self.state.get(layer.core),
-            )
-            for layer in taking_part.values()
-        ]
+        undo = None
+        if replay is not None:
+            undo = [
+                (la, la.core.data, {m: f.data for m, f in la.factors.items()}, self.state.get(la.core))
+                for la in taking_part.values()
+            ]
         self._ranks_before = {name: layer.ranks for name, layer in taking_part.items()}
         for layer, step, state in zip(taking_part.values(), steps, states, strict=True):
             layer.assign(step.tucker)
             self._set_state(layer, state)
             layer.core.grad = step.core_gradient
         self._core_steps_left = self.core_steps
-        if single:
+        if self.integrator.single_gradient:
             self._core_steps_left -= 1
         elif replay is not None:
             assert closure is not None
+            assert undo is not None
             try:
                 with replay.second_pass(), torch.enable_grad():
                     self.zero_grad()
@@ -275,6 +271,35 @@ class TDLRT(Optimizer):
             self._core_steps_left = 0
         # Where the core gradient is not known yet, it is None and the inner optimiser moves dense parameters only.
         self.inner.step()
+
+    def _one_pass_step(self, layers: Mapping[str, FactorizedLayer]) -> None:
+        """Basis and core step with what the layers collected. New columns stay apart until :meth:`truncate`."""
+        collected = collected_gradients({name: self._passes[name] for name in layers})
+        states = [
+            self._moved_state(layer, {}, dict(enumerate(gradient.shape)))
+            for layer, (_, gradient) in zip(layers.values(), collected, strict=True)
+        ]
+        self._ranks_before = {name: layer.ranks for name, layer in layers.items()}
+        self._fresh = {name: fresh for name, (fresh, _) in zip(layers, collected, strict=True)}
+        for (name, layer), (_, gradient), state in zip(layers.items(), collected, states, strict=True):
+            replace_data(
+                layer.core, pad_core(layer.core.data, dict(enumerate(gradient.shape))), layer.channels_last
+            )
+            self._set_state(layer, state)
+            layer.core.grad = gradient
+            self._passes[name].clear()
+        self._core_steps_left = self.core_steps - 1
+        del collected  # the memory of the columns goes as they are used up
+        try:
+            self.inner.step()
+        except BaseException:
+            self._join_columns()
+            raise
+
+    def _join_columns(self) -> None:
+        for name, fresh in self._fresh.items():
+            self.layers[name].assign(with_columns(self.layers[name], fresh))
+        self._fresh = {}
 
     def _rate(self, layer: FactorizedLayer) -> float:
         """Step length along the negative gradient, from the group that trains the layer's core."""
@@ -305,7 +330,6 @@ class TDLRT(Optimizer):
         layers = {name: self.layers[name] for name in self._ranks_before}
         if not layers:
             return
-        tuckers = [layer.tucker for layer in layers.values()]
         adaptive = self.integrator.adaptive
         # Right after a basis step nothing has grown in the new directions. Cutting to the tolerance a second time
         # would only take from the old ones.
@@ -315,8 +339,8 @@ class TDLRT(Optimizer):
         ]
         try:
             results = truncate_cores(
-                [tucker.core for tucker in tuckers],
-                [tucker.modes for tucker in tuckers],
+                [layer.core.data for layer in layers.values()],
+                [layer.modes for layer in layers.values()],
                 tolerance=self.current_tolerance if adaptive and not untrained else None,
                 ranks=before if untrained else None,
                 min_rank=self.min_rank,
@@ -324,42 +348,35 @@ class TDLRT(Optimizer):
                 quantum=self.rank_quantum,
                 rotate=self.current_tolerance < LOOSE,
             )
+            states = [
+                self._moved_state(layer, {mode: rotation.mT for mode, rotation in result.bases.items()}, {})
+                for layer, result in zip(layers.values(), results, strict=True)
+            ]
         except NonFiniteError:
+            self._join_columns()
             bad = [name for name, layer in layers.items() if not bool(layer.core.isfinite().all())]
             raise NonFiniteError(
                 f"TDLRT: after step {self.steps_done} the core of {', '.join(bad)} holds NaN or infinity; "
                 "lower the learning rate or clip the gradients, and start from the last checkpoint."
             ) from None
+        except BaseException:
+            self._join_columns()
+            raise
         norms = [layer.core.detach().norm() for layer in layers.values()]
         augmented = [layer.ranks for layer in layers.values()]
-        states = [
-            self._moved_state(layer, {mode: rotation.mT for mode, rotation in result.bases.items()}, {})
-            for layer, result in zip(layers.values(), results, strict=True)
-        ]
-        for layer, tucker, result, state in zip(layers.values(), tuckers, results, states, strict=True):
-            layer.assign(tucker.project(result.core, result.bases))
+        for (name, layer), result, state in zip(layers.items(), results, states, strict=True):
+            layer.assign(projected(layer, self._fresh.pop(name, {}), result))
             self._set_state(layer, state)
-        defects = [layer.tucker.orthonormality_defect() for layer in layers.values()]
-        measured = torch.stack(
-            [
-                torch.stack([part.to(defects[0].device, torch.float64) for part in parts])
-                for parts in zip((result.error for result in results), norms, defects, strict=True)
-            ]
-        ).tolist()
-        for (name, layer), result, wide, (error, norm, defect) in zip(
-            layers.items(), results, augmented, measured, strict=True
-        ):
-            if defect > DEFECT_IN_EPS * torch.finfo(layer.core.dtype).eps:
-                layer.assign(layer.tucker.orthonormalize())
-            self.records[name] = RankRecord(
-                step=self.steps_done,
-                layer=name,
-                ranks_before=self._ranks_before[name],
-                ranks=layer.ranks,
-                truncation_error=error / norm if norm else 0.0,
-                orthonormality_defect=defect,
-                rank_capped=adaptive and _capped(layer, result, wide, self._ranks_before[name]),
+        cuts = [
+            Cut(name, layer, result, norm, wide, self._ranks_before[name])
+            for (name, layer), result, norm, wide in zip(
+                layers.items(), results, norms, augmented, strict=True
             )
+        ]
+        self.records |= {record.layer: record for record in rank_records(cuts, self.steps_done, adaptive)}
+        for name, layer in layers.items():
+            if self.records[name].orthonormality_defect > DEFECT_IN_EPS * torch.finfo(layer.core.dtype).eps:
+                layer.assign(layer.tucker.orthonormalize())
         self._ranks_before, self._core_steps_left = {}, 0
         self._note_ranks()
         if self.on_truncation is not None:
@@ -483,14 +500,3 @@ def _gradients(layer: FactorizedLayer) -> Gradients:
     factors = {mode: factor.grad for mode, factor in layer.factors.items() if factor.grad is not None}
     assert core is not None
     return Gradients(core, factors)
-
-
-def _capped(
-    layer: FactorizedLayer, result: HOSVD, augmented: tuple[int, ...], before: tuple[int, ...]
-) -> bool:
-    shape = layer.weight_shape
-    for mode, demanded in result.demanded.items():
-        uncut = before[mode] < augmented[mode] == demanded < shape[mode]
-        if uncut or layer.ranks[mode] < demanded:
-            return True
-    return False

@@ -1,8 +1,15 @@
 """What is written down about a truncation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["RankRecord"]
+import torch
+from torch import Tensor
+
+from rankfold.layers import FactorizedLayer
+from rankfold.linalg import HOSVD
+
+__all__ = ["Cut", "RankRecord", "rank_records"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,3 +34,57 @@ class RankRecord:
     truncation_error: float
     orthonormality_defect: float
     rank_capped: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cut:
+    """What a truncation knows of one layer, which is truncated already.
+
+    Arguments:
+        name, layer: the layer.
+        result: of its core.
+        norm: of the core before.
+        augmented: ranks before the truncation.
+        before: ranks before the cycle.
+    """
+
+    name: str
+    layer: FactorizedLayer
+    result: HOSVD
+    norm: Tensor
+    augmented: tuple[int, ...]
+    before: tuple[int, ...]
+
+
+def rank_records(cuts: Sequence[Cut], step: int, adaptive: bool) -> list[RankRecord]:
+    """Records of one truncation; the numbers of all layers come to the host together."""
+    device = cuts[0].norm.device
+    measured = [
+        torch.stack(
+            [
+                part.to(device, torch.float64)
+                for part in (c.result.error, c.norm, c.layer.tucker.orthonormality_defect())
+            ]
+        )
+        for c in cuts
+    ]
+    return [
+        RankRecord(
+            step=step,
+            layer=cut.name,
+            ranks_before=cut.before,
+            ranks=cut.layer.ranks,
+            truncation_error=error / norm if norm else 0.0,
+            orthonormality_defect=defect,
+            rank_capped=adaptive and _capped(cut),
+        )
+        for cut, (error, norm, defect) in zip(cuts, torch.stack(measured).tolist(), strict=True)
+    ]
+
+
+def _capped(cut: Cut) -> bool:
+    for mode, demanded in cut.result.demanded.items():
+        uncut = cut.before[mode] < cut.augmented[mode] == demanded < cut.layer.weight_shape[mode]
+        if uncut or cut.layer.ranks[mode] < demanded:
+            return True
+    return False
