@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rankfold.layers._sides import channel_sums
+from rankfold.layers._sides import channel_sums, is_channels_last
 from rankfold.linalg import product
 
 __all__ = ["ConvolutionWindow", "MatrixWindow", "Window"]
@@ -87,7 +87,7 @@ class ConvolutionWindow:
         """Convolve."""
         return torch.convolution(
             self._padded(hidden),
-            self._weight(core),
+            self._weight(core, hidden),
             bias,
             list(self.stride),
             list(self.padding),
@@ -100,11 +100,11 @@ class ConvolutionWindow:
     def input_gradient(self, hidden: Tensor, gradient: Tensor, core: Tensor) -> Tensor:
         """The adjoint convolution, and the adjoint of the padding."""
         if self.pad_mode is None:
-            return self._backward(gradient, hidden, self._weight(core), (True, False))[0]
+            return self._backward(gradient, hidden, self._weight(core, hidden), (True, False))[0]
         with torch.enable_grad():
             leaf = torch.zeros_like(hidden).requires_grad_()
             padded = self._padded(leaf)
-        inner = self._backward(gradient, padded.detach(), self._weight(core), (True, False))[0]
+        inner = self._backward(gradient, padded.detach(), self._weight(core, hidden), (True, False))[0]
         return torch.autograd.grad(padded, leaf, inner)[0]
 
     def core_gradient(
@@ -112,7 +112,7 @@ class ConvolutionWindow:
     ) -> tuple[Tensor, Tensor | None]:
         """Sum over images, pixels and, where it serves all of them, groups."""
         repeats = self.groups if self.tiled else 1
-        placeholder = hidden.new_empty(shape[0] * repeats, *shape[1:])
+        placeholder = _laid_out_like(hidden, hidden.new_empty(shape[0] * repeats, *shape[1:]))
         _, weight = self._backward(gradient, self._padded(hidden), placeholder, (False, True))
         if repeats > 1:
             weight = weight.view(repeats, *shape).sum(0)
@@ -121,10 +121,10 @@ class ConvolutionWindow:
     def _padded(self, hidden: Tensor) -> Tensor:
         return hidden if self.pad_mode is None else F.pad(hidden, list(self.pad), mode=self.pad_mode)
 
-    def _weight(self, core: Tensor) -> Tensor:
-        if not self.tiled or self.groups == 1:
-            return core
-        return core.repeat(self.groups, *(1,) * (core.ndim - 1))
+    def _weight(self, core: Tensor, images: Tensor) -> Tensor:
+        if self.tiled and self.groups > 1:
+            core = core.repeat(self.groups, *(1,) * (core.ndim - 1))
+        return _laid_out_like(images, core)
 
     def _backward(
         self,
@@ -147,3 +147,10 @@ class ConvolutionWindow:
             [*wanted, False],
         )
         return of_input, of_weight
+
+
+def _laid_out_like(images: Tensor, weight: Tensor) -> Tensor:
+    """A weight in the memory format of the images; in another one the output would take the weight's."""
+    if is_channels_last(images):
+        return weight.contiguous(memory_format=torch.channels_last)
+    return weight.contiguous()

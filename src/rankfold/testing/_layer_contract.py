@@ -172,6 +172,20 @@ class LayerContract:
         (actual,) = torch.autograd.grad(torch.relu_(layer(inputs)).square().sum(), [layer.core])
         assert torch.equal(actual, expected)
 
+    def test_the_memory_format_is_that_of_the_dense_layer(self, execution: Any) -> None:
+        inputs = self.inputs()
+        formats = [torch.contiguous_format] + [torch.channels_last] * (inputs.ndim == 4)
+        for layout in formats if inputs.is_floating_point() else ():
+            dense, layer = self._pair(self._first(), 2)
+            layer.execution = execution
+            given = inputs.double().contiguous(memory_format=layout)
+            moved = [
+                module._apply(lambda t, layout=layout: t if t.ndim != 4 else t.to(memory_format=layout))
+                for module in (dense, layer)
+            ]
+            strides = [module(given).stride() for module in moved]
+            assert strides[0] == strides[1]
+
     def test_gradients_of_gradients(self, execution: Any) -> None:
         layer = self._layer()
         layer.execution = execution
