@@ -19,9 +19,13 @@ from rankfold.layers._machine import machine_for
 from rankfold.layers._merged import MergedCore
 from rankfold.layers._one_pass import OnePass
 from rankfold.layers._resize import replace_data
+from rankfold.layers._sides import is_channels_last
 from rankfold.linalg import mode_products, orthonormalize
 
 __all__ = ["FactorizedLayer", "RankLike"]
+
+# Input shapes and ranks whose execution a layer remembers.
+_MOST_CHOICES = 256
 
 RankLike = int | Sequence[int] | Callable[[Sequence[int], Sequence[int]], tuple[int, ...]]
 
@@ -65,6 +69,7 @@ class FactorizedLayer(nn.Module):
     ) -> None:
         where = type(self).__name__
         self._merged_core = MergedCore()
+        self._choices: dict[Any, tuple[int, ...]] = {}
         self.modes = checked_modes(where, modes, len(weight_shape))
         given = rank(weight_shape, self.modes) if callable(rank) else rank
         ranks = checked_ranks(where, given, weight_shape, self.modes)
@@ -113,13 +118,38 @@ class FactorizedLayer(nn.Module):
         """Apply the layer to a batch, in the way that is fastest or asked for."""
         sides = self._sides(input)
         chain = self._chain(sides, *details)
-        inner, outer = (self._parameters[f"factor_{mode}"] if mode in sides else None for mode in chain.modes)
-        tensors = [input, self._merged(sides), self.bias, inner, outer]
+        core, inner, outer = self._tensors(sides, input)
+        tensors = [input, core, self.bias, inner, outer]
         device = input.device.type
         if torch.is_autocast_enabled(device):
             dtype = torch.get_autocast_dtype(device)
             tensors = [t.to(dtype) if t is not None and t.is_floating_point() else t for t in tensors]
         return run_chain(chain, *tensors, one_pass=self.one_pass, recompute=self.recompute)  # pyright: ignore
+
+    def _tensors(self, sides: tuple[int, ...], input: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """The core with all other factors multiplied in, and the factors of the two sides."""
+        inner, outer = (
+            self._parameters[f"factor_{mode}"] if mode in sides else None for mode in self.channel_modes
+        )
+        relaid = self.channels_last and not is_channels_last(input)
+        merged = len(sides) < len(self.modes)
+        if not (merged or relaid):
+            return self.core, inner, outer
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self._absorbed(sides), inner, outer
+        # Where no gradient can follow, what was merged and laid out for the kernels is kept between calls.
+        parameters = [self.core, *(f for mode, f in self.factors.items() if mode not in sides)]
+        if inner is not None:
+            parameters.append(inner)
+
+        def prepare() -> tuple[Tensor, Tensor | None]:
+            core = self._absorbed(sides)
+            if not relaid:
+                return core, inner
+            return core.contiguous(), None if inner is None else inner.mT.contiguous().mT
+
+        core, inner = self._merged_core.get((sides, relaid), parameters, prepare)
+        return core, inner, outer
 
     def _chain(self, sides: tuple[int, ...], *details: Any) -> Chain:
         """The stages with the factors of the modes in ``sides`` apart."""
@@ -134,11 +164,18 @@ class FactorizedLayer(nn.Module):
             return sides_of(self.execution, self.channel_modes, available)
         if torch.compiler.is_compiling():
             return available  # the cost of a graph is its compiler's business
-        full = self.weight_shape
-        before = self.channel_modes[0]
-        channels = full[before] * (self.groups if before == 1 else 1)
-        positions = input.numel() // channels
-        sizes = Sizes(
+        machine, grad = machine_for(input.device.type), torch.is_grad_enabled()
+        key = (input.shape, self.core.shape, grad, machine)
+        if key not in self._choices:
+            if len(self._choices) >= _MOST_CHOICES:
+                self._choices.clear()
+            self._choices[key] = cheapest_sides(self._sizes(input, available, grad), machine)
+        return self._choices[key]
+
+    def _sizes(self, input: Tensor, available: tuple[int, ...], training: bool) -> Sizes:
+        full, before = self.weight_shape, self.channel_modes[0]
+        positions = input.numel() // (full[before] * (self.groups if before == 1 else 1))
+        return Sizes(
             self.ranks,
             full,
             self.channel_modes,
@@ -146,22 +183,12 @@ class FactorizedLayer(nn.Module):
             self.groups,
             positions,
             self._positions_out(positions),
-            torch.is_grad_enabled(),
+            training,
             self.core.element_size(),
         )
-        return cheapest_sides(sizes, machine_for(input.device.type))
 
     def _positions_out(self, positions: int) -> int:
         return positions
-
-    def _merged(self, sides: tuple[int, ...]) -> Tensor:
-        """The core with all other factors multiplied in; kept between calls where no gradient can follow."""
-        if len(sides) == len(self.modes):
-            return self.core
-        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return self._absorbed(sides)
-        parameters = [self.core, *(f for mode, f in self.factors.items() if mode not in sides)]
-        return self._merged_core.get(sides, parameters, lambda: self._absorbed(sides))
 
     def train(self, mode: bool = True) -> Self:
         """As of every module; what evaluation kept is dropped."""
@@ -354,7 +381,7 @@ class FactorizedLayer(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy trains under another optimiser, or none, and merges its own core.
-        return {**self.__dict__, "one_pass": None, "_merged_core": MergedCore()}
+        return {**self.__dict__, "one_pass": None, "_merged_core": MergedCore(), "_choices": {}}
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)

@@ -8,6 +8,7 @@ channels of one group serves all groups alike, and so does the core.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 from typing import Any, ClassVar, NamedTuple
 
@@ -99,32 +100,22 @@ class _Conv(FactorizedLayer):
         return Stages(reduce, window, expand)
 
     def _chain(self, sides: tuple[int, ...], *details: Any) -> Chain:
-        incoming, outgoing = self.channel_modes
         (output_padding,) = details
-        # Mode 0 runs over the channels of all groups, mode 1 over those of one.
-        apart = {mode: PointwiseSide(self.groups, mode == 1) for mode in sides}
-        padding, pad = self.padding, ()
-        pad_mode = None
-        if self.padding_mode != "zeros" or isinstance(padding, str):
-            # Padding commutes with the 1x1 reduction, so only the few reduced channels are padded.
-            pad = tuple(self._reversed_padding_repeated_twice)
-            pad_mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
-            padding = (0,) * self.dimension
-            if pad_mode == "constant" and pad[::2] == pad[1::2]:  # the same on both sides
-                pad_mode, padding = None, pad[::-2]
-        window = ConvolutionWindow(
-            self.stride,
-            padding,
-            self.dilation,
-            output_padding,
+        pad = tuple(self._reversed_padding_repeated_twice)
+        if self.padding_mode == "zeros" and not isinstance(self.padding, str):
+            pad = ()
+        return _convolution_chain(
+            sides,
+            self.channel_modes,
             self.transposed,
             self.groups,
-            0 in apart,
-            pad_mode,
+            self.stride,
+            (0,) * self.dimension if pad else self.padding,
+            self.dilation,
+            output_padding,
+            "constant" if self.padding_mode == "zeros" else self.padding_mode,
             pad,
         )
-        plain = self.groups == 1 and len(apart) == 2
-        return Chain(apart.get(incoming), window, apart.get(outgoing), self.channel_modes, plain)
 
     def _images(self, input: Tensor, output_padding: tuple[int, ...]) -> Tensor:
         """Run on a batch, or on one image without a batch axis."""
@@ -153,6 +144,34 @@ class _Conv(FactorizedLayer):
     def _pointwise(self, weight: Tensor, bias: Tensor | None) -> nn.Module:
         channels = {"in_channels": weight.shape[1] * self.groups, "out_channels": weight.shape[0]}
         return self._plain(self.pointwise_class, weight, bias, **channels, kernel_size=1, groups=self.groups)
+
+
+@lru_cache(maxsize=1024)
+def _convolution_chain(
+    sides: tuple[int, ...],
+    channel_modes: tuple[int, int],
+    transposed: bool,
+    groups: int,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    output_padding: tuple[int, ...],
+    pad_mode: str,
+    pad: tuple[int, ...],
+) -> Chain:
+    """The chain of a convolution whose input is padded by the kernel or, with ``pad``, before it."""
+    incoming, outgoing = channel_modes
+    # Mode 0 runs over the channels of all groups, mode 1 over those of one.
+    apart = {mode: PointwiseSide(groups, mode == 1) for mode in sides}
+    if pad_mode == "constant" and pad[::2] == pad[1::2]:  # zeros, as many on both sides
+        padding, pad = pad[::-2] or padding, ()
+    # Padding commutes with the 1x1 reduction, so only the few reduced channels are padded.
+    mode = pad_mode if pad else None
+    window = ConvolutionWindow(
+        stride, padding, dilation, output_padding, transposed, groups, 0 in apart, mode, pad
+    )
+    plain = groups == 1 and len(apart) == 2
+    return Chain(apart.get(incoming), window, apart.get(outgoing), channel_modes, plain)
 
 
 def _tiled(matrix: Tensor, groups: int) -> Tensor:

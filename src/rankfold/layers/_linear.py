@@ -16,6 +16,12 @@ from rankfold.layers._windows import MatrixWindow
 __all__ = ["Linear"]
 
 _SIDE, _WINDOW = MatrixSide(), MatrixWindow(incoming=1)
+_CHAINS: dict[tuple[int, ...], Chain] = {
+    sides: Chain(
+        _SIDE if 1 in sides else None, _WINDOW, _SIDE if 0 in sides else None, (1, 0), plain=len(sides) == 2
+    )
+    for sides in ((0, 1), (0,), (1,), ())
+}
 
 
 class Linear(FactorizedLayer):
@@ -60,8 +66,7 @@ class Linear(FactorizedLayer):
         return self._run(input)
 
     def _chain(self, sides: tuple[int, ...], *details: Any) -> Chain:
-        incoming, outgoing = (_SIDE if mode in sides else None for mode in self.channel_modes)
-        return Chain(incoming, _WINDOW, outgoing, self.channel_modes, plain=len(sides) == 2)
+        return _CHAINS[sides]
 
     def _fold_stages(self, keep: tuple[int, ...]) -> list[nn.Module]:
         weights = [self._absorbed(keep)]

@@ -1,4 +1,4 @@
-"""Keep a merged core from call to call while the parameters stay what they are."""
+"""Keep a merged core, and a factor laid out anew, from call to call while the parameters stay what they are."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 __all__ = ["MergedCore"]
+
+Merged = tuple[Tensor, Tensor | None]
 
 # Numbers compared per parameter, to notice changes that torch does not count (``parameter.data.copy_(...)``).
 _SAMPLES = 32
@@ -19,31 +21,37 @@ class MergedCore:
 
     def clear(self) -> None:
         """Forget it."""
-        self._key: tuple[object, ...] | None = None
+        self._value: Merged | None = None
+        self._key: object = None
+        # Sources are kept, so that no other tensor can come to lie at their address.
         self._sources: list[Tensor] = []
+        self._versions: list[int] = []
+        self._views: list[Tensor] = []
         self._samples: list[Tensor] = []
-        self._value: Tensor | None = None
 
-    def get(
-        self, sides: tuple[int, ...], parameters: Sequence[Tensor], merge: Callable[[], Tensor]
-    ) -> Tensor:
-        """The stored value if nothing changed since, else a new one.
+    def get(self, key: object, parameters: Sequence[Tensor], merge: Callable[[], Merged]) -> Merged:
+        """The stored value if it was made for the same key and nothing changed since, else a new one.
 
         Changes are seen by the parameters' storage and version, and by a sample of their values for writes through
         ``.data``, which leave both alone.
         """
-        # Sources are kept, so that no other tensor can come to lie at their address.
-        key = (sides, *((p.data_ptr(), p._version, p.shape, p.dtype) for p in parameters))
-        samples = [_sample(p) for p in parameters]
-        if self._value is None or key != self._key or not all(map(torch.equal, samples, self._samples)):
-            self._value = merge()
-            self._key, self._sources = key, [p.detach() for p in parameters]
-            self._samples = [sample.clone() for sample in samples]
+        if self._value is None or key != self._key or self._changed(parameters):
+            self._value, self._key = merge(), key
+            self._sources = [parameter.detach() for parameter in parameters]
+            self._versions = [parameter._version for parameter in parameters]
+            self._views = [_sample(source) for source in self._sources]
+            self._samples = [view.clone() for view in self._views]
         return self._value
+
+    def _changed(self, parameters: Sequence[Tensor]) -> bool:
+        for now, then, version in zip(parameters, self._sources, self._versions, strict=True):
+            if now._version != version or now.data_ptr() != then.data_ptr() or now.shape != then.shape:
+                return True
+        return not all(map(torch.equal, self._views, self._samples))
 
 
 def _sample(parameter: Tensor) -> Tensor:
     size = parameter.numel()
     step = max(size // _SAMPLES, 1)
     # Also a tensor with permuted axes fills its storage without gaps.
-    return torch.as_strided(parameter.detach(), (size // step,), (step,))
+    return torch.as_strided(parameter, (size // step,), (step,))
