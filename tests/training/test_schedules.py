@@ -150,8 +150,6 @@ def test_ranks_are_rounded_up_to_the_quantum(wanted):
     for layer, record in fitted(
         Linear(40, 32, rank=4, bias=False), target(wanted), tolerance=0.01, rank_quantum=8
     ):
-        widened = min(2 * record.ranks_before[0], 32)
-        assert record.ranks[0] % 8 == 0 or widened < 8 * -(-record.ranks[0] // 8)
         assert record.truncation_error <= 0.01
         assert layer.ranks == record.ranks
     assert layer.ranks == (-(-wanted // 8) * 8,) * 2
