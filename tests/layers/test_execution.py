@@ -62,7 +62,7 @@ def test_merging_is_paid_in_training_only():
     assert few == [(0, 1), ()]
 
 
-def test_the_fastest_is_never_slower_than_the_chain_when_only_arithmetic_counts():
+def test_the_fewest_multiplications_win_clearly_or_the_chain_stays():
     """Multiplications of each execution counted by hand."""
     arithmetic = Machine(flops=1.0, bandwidth=1e300, overhead=0.0)
 
@@ -76,7 +76,12 @@ def test_the_fastest_is_never_slower_than_the_chain_when_only_arithmetic_counts(
         for q in (16, 48, 80, 96):
             chosen = cheapest_sides(sizes((p, q, 3, 3), (64, 96, 3, 3), 10_000, training=False), arithmetic)
             every = [multiplications(p, q, sides_of(name, (1, 0), (0, 1))) for name in EXECUTIONS]
-            assert multiplications(p, q, chosen) == min(every)
+            fewest, chain = min(every), every[0]
+            assert multiplications(p, q, chosen) in (fewest, chain)
+            if fewest < 0.8 * chain:
+                assert multiplications(p, q, chosen) == fewest
+            if fewest > 0.97 * chain:
+                assert chosen == (0, 1)
 
 
 @pytest.mark.parametrize("modes", [(1, 0), (0, 1)])
@@ -317,6 +322,43 @@ def test_an_ensemble_by_vmap_in_evaluation():
     stacked, buffers = torch.func.stack_module_state(layers)
     x = torch.randn(5, 12)
     with torch.no_grad():
-        found = torch.vmap(lambda p: torch.func.functional_call(layers[0], (p, buffers), (x,)))(stacked)
-        for row, layer in zip(found, layers, strict=True):
-            torch.testing.assert_close(row, F.linear(x, layer.weight, layer.bias))
+        for _ in range(2):
+            found = torch.vmap(lambda p: torch.func.functional_call(layers[0], (p, buffers), (x,)))(stacked)
+            for row, layer in zip(found, layers, strict=True):
+                torch.testing.assert_close(row, F.linear(x, layer.weight, layer.bias))
+            torch.testing.assert_close(layers[0](x), F.linear(x, layers[0].weight, layers[0].bias))
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
+@pytest.mark.parametrize("case", LAYERS)
+def test_memory_formats_do_not_take_each_others_tensors(case, execution):
+    make, shape = LAYERS[case]
+    layer, x = make().double().eval(), torch.randn(shape, dtype=torch.float64)
+    layer.execution = execution
+    expected = layer.dense()(x)
+    formats = (
+        [x] if x.ndim < 4 else [x, x.contiguous(memory_format=torch.channels_last), x.mT.contiguous().mT]
+    )
+    with torch.no_grad():
+        for images in (*formats, *reversed(formats)):
+            torch.testing.assert_close(layer(images), expected, rtol=1e-12, atol=1e-12)
+        for factor in layer.factors.values():
+            factor *= 2
+        layer.bias.zero_()
+        for images in formats:
+            torch.testing.assert_close(layer(images), layer.dense()(x), rtol=1e-12, atol=1e-12)
+
+
+def test_choices_follow_ranks_and_sizes():
+    """Every choice with what was remembered is the choice of a fresh layer."""
+    torch.manual_seed(0)
+    layer = Conv2d(32, 32, 3, rank=4).eval()
+    for rank in (4, 32, 16, 4):
+        layer.assign(Conv2d(32, 32, 3, rank=rank).tucker)
+        fresh = copy.deepcopy(layer)
+        for positions in (3, 30, 3):
+            x = torch.randn(1, 32, positions, positions)
+            for gradients in (False, True):
+                with torch.set_grad_enabled(gradients):
+                    assert layer._sides(x) == Conv2d(32, 32, 3, rank=rank)._sides(x)
+                    torch.testing.assert_close(layer(x), fresh.dense()(x), rtol=1e-4, atol=1e-4)

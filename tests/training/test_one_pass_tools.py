@@ -18,6 +18,7 @@ from rankfold.convert import factorized_layers
 from rankfold.layers import Conv1d, Conv2d, Linear
 
 
+@pytest.mark.xfail(strict=True, reason="torch.compile warns of lru_cache in the forward")
 def test_compiled_layers_take_two_calls():
     models, calls = [], []
     for compiled in (False, True):
