@@ -362,6 +362,20 @@ def test_a_loss_that_is_not_finite_leaves_everything_as_it_was(value, accumulate
     assert all(record.step == 2 for record in optimizer.records.values())
 
 
+@pytest.mark.xfail(
+    strict=True, reason="parts of a step that was not made stay until the optimiser's zero_grad()"
+)
+def test_after_a_step_that_was_not_made_the_gradients_of_the_model_may_be_cleared():
+    model = network().eval()
+    optimizer = tdlrt(model, core_steps=1, accumulate=True)
+    (F.cross_entropy(model(batch(0)[0]), batch(0)[1]) * float("nan")).backward()
+    with pytest.raises(NonFiniteError):
+        optimizer.step()
+    model.zero_grad()
+    F.cross_entropy(model(batch(0)[0]), batch(0)[1]).backward()
+    optimizer.step()
+
+
 @pytest.mark.parametrize("accumulate", [False, True])
 def test_autocast_trains_and_bases_stay_orthonormal(accumulate):
     model = network()
