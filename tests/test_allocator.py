@@ -26,7 +26,9 @@ def faults():
     libc.free(block)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 faults()
-print(faults(), module.tune_cpu_allocator(), faults() and faults())
+before = faults()
+back, again = module.tune_cpu_allocator("memory"), faults()
+print(before, back, again, module.tune_cpu_allocator(), faults() and faults())
 """
 
 
@@ -47,15 +49,22 @@ class Refusing:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
-def test_memory_stays_with_the_process():
+def test_memory_stays_with_the_process_or_goes_back():
     command = [sys.executable, "-c", FAULTS, _allocator.__file__]
-    before, took_effect, after = subprocess.run(
+    before, back, again, took_effect, after = subprocess.run(
         command, capture_output=True, text=True, check=True
     ).stdout.split()
     assert took_effect == "True"
     # A block given back is faulted in page by page; one that stayed is not (huge pages would make it 32 faults).
     assert int(before) >= 32
     assert int(after) < 16
+    assert back == "True"
+    assert int(again) >= 32
+
+
+def test_an_unknown_preference_is_refused():
+    with pytest.raises(rankfold.OptionError, match="'speed' or 'memory', got 'both'"):
+        rankfold.tune_cpu_allocator("both")
 
 
 def test_calling_twice_is_as_calling_once():
