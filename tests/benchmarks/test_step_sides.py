@@ -33,6 +33,7 @@ def batches():
         ({"core_steps": 1, "integrator": "parallel"}, 1, 2 * RANK),
         ({"core_steps": 10}, 11, 2 * RANK),
         ({"core_steps": 1, "freeze_bases_after": 0}, 1, RANK),
+        ({"core_steps": 1, "basis_every": 3}, 3, 2 * RANK),
     ],
 )
 def test_a_call_is_one_cycle_and_keeps_the_ranks(
@@ -40,13 +41,14 @@ def test_a_call_is_one_cycle_and_keeps_the_ranks(
 ):
     side = CycleSide(network(), batches(), RANK, options)
     layer = side.model[2]
-    ranks, assign = [layer.ranks[0]], layer.assign
+    ranks, step = [], side.optimizer.inner.step
 
-    def spy(tucker: object) -> None:
-        assign(tucker)
+    def spy() -> None:
         ranks.append(layer.ranks[0])
+        step()
 
-    monkeypatch.setattr(layer, "assign", spy)
+    monkeypatch.setattr(side.optimizer.inner, "step", spy)
+    side()  # with basis_every the first step makes a cycle by itself
     for _ in range(2):
         side()
         assert side.steps_per_call == steps

@@ -139,7 +139,6 @@ def test_every_execution_has_the_gradients_of_the_chain(execution, recompute):
 
 
 @pytest.mark.parametrize("execution", ["fast", "Dense", 3])
-@pytest.mark.xfail(strict=True, reason="KeyError instead of OptionError")
 def test_an_unknown_execution_is_refused(execution):
     layer = Linear(12, 10, rank=3)
     layer.execution = execution
@@ -147,7 +146,6 @@ def test_an_unknown_execution_is_refused(execution):
         layer(torch.ones(2, 12))
 
 
-@pytest.mark.xfail(strict=True, reason="layers with an optimiser always run as a chain")
 def test_evaluation_is_free_to_merge_while_an_optimiser_collects():
     model = network()
     tdlrt(model, core_steps=1)
@@ -161,9 +159,6 @@ def test_evaluation_is_free_to_merge_while_an_optimiser_collects():
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("gradients", [False, True])
 @pytest.mark.parametrize("case", ["linear", "conv"])
-@pytest.mark.xfail(
-    strict=True, reason="torch.jit.trace cannot look into the autograd function, and meets a kept core"
-)
 def test_a_traced_layer_computes_the_same(case, gradients):
     make, shape = LAYERS[case]
     layer, x = make().eval(), torch.randn(shape)
@@ -288,7 +283,6 @@ def test_a_change_of_dtype_is_seen():
         torch.testing.assert_close(layer(x.float()), F.linear(x.float(), layer.weight, layer.bias))
 
 
-@pytest.mark.xfail(strict=True, reason="a core merged under autocast is kept for full precision")
 def test_autocast_and_full_precision_do_not_mix():
     torch.manual_seed(0)
     layer = Linear(12, 10, rank=3).eval()
@@ -304,7 +298,6 @@ def test_autocast_and_full_precision_do_not_mix():
             torch.testing.assert_close(found.float(), expected, rtol=rounding, atol=rounding)
 
 
-@pytest.mark.xfail(strict=True, reason="inference tensors have no version")
 def test_models_made_in_inference_mode_run():
     with torch.inference_mode():
         layer = Linear(12, 10, rank=3).eval()

@@ -115,12 +115,7 @@ def test_a_layer_used_twice_is_refused_without_the_flag():
 @pytest.mark.parametrize(
     "share",
     [
-        pytest.param(
-            1e-3,
-            marks=pytest.mark.xfail(
-                strict=True, reason="what is below 1 % of a gradient is left out without a word"
-            ),
-        ),
+        pytest.param(1e-3),
         0.3,
     ],
 )
@@ -138,14 +133,8 @@ def test_gradients_beside_those_of_the_layer_are_refused(share, accumulate):
     "modes",
     [
         (0, 1),
-        pytest.param(
-            (0, 1, 2, 3),
-            marks=pytest.mark.xfail(strict=True, reason="columns of the window stay from a refused step"),
-        ),
-        pytest.param(
-            (2, 3),
-            marks=pytest.mark.xfail(strict=True, reason="columns of the window stay from a refused step"),
-        ),
+        pytest.param((0, 1, 2, 3)),
+        pytest.param((2, 3)),
     ],
 )
 def test_a_refused_step_leaves_nothing_behind(modes):
@@ -181,10 +170,6 @@ def test_a_discarded_backward_is_forgotten(accumulate, whose):
             backward(model, 7)
             (optimizer if whose == "optimizer" else model).zero_grad()
         backward(model, 1)
-        if discards and accumulate and whose == "model":
-            refused(model, optimizer, r"optimiser's own zero_grad\(\)")
-            optimizer.zero_grad()
-            backward(model, 1)
         optimizer.step()
         models.append(model)
     close(*models)
@@ -274,18 +259,8 @@ def test_gradients_may_be_multiplied_by_any_number(scale):
 @pytest.mark.parametrize(
     "size",
     [
-        pytest.param(
-            1e-25,
-            marks=pytest.mark.xfail(
-                strict=True, reason="squares under- and overflow in the comparison of gradients"
-            ),
-        ),
-        pytest.param(
-            1e23,
-            marks=pytest.mark.xfail(
-                strict=True, reason="squares under- and overflow in the comparison of gradients"
-            ),
-        ),
+        pytest.param(1e-25),
+        pytest.param(1e23),
     ],
 )
 def test_the_size_of_gradients_does_not_matter(size):
@@ -303,7 +278,6 @@ def test_the_size_of_gradients_does_not_matter(size):
         torch.testing.assert_close(found[1][name], value, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.xfail(strict=True, reason="directions that are not finite stop the backward")
 def test_a_gradient_scaler_changes_nothing_and_skips_overflows():
     models = []
     for scaled in (False, True):
@@ -335,10 +309,7 @@ def test_a_gradient_scaler_changes_nothing_and_skips_overflows():
 @pytest.mark.parametrize(
     "accumulate",
     [
-        pytest.param(
-            False,
-            marks=pytest.mark.xfail(strict=True, reason="directions that are not finite stop the backward"),
-        ),
+        pytest.param(False),
         True,
     ],
 )
@@ -362,9 +333,6 @@ def test_a_loss_that_is_not_finite_leaves_everything_as_it_was(value, accumulate
     assert all(record.step == 2 for record in optimizer.records.values())
 
 
-@pytest.mark.xfail(
-    strict=True, reason="parts of a step that was not made stay until the optimiser's zero_grad()"
-)
 def test_after_a_step_that_was_not_made_the_gradients_of_the_model_may_be_cleared():
     model = network().eval()
     optimizer = tdlrt(model, core_steps=1, accumulate=True)
@@ -397,7 +365,6 @@ def test_autocast_trains_and_bases_stay_orthonormal(accumulate):
         assert optimizer.records[name].step == 12
 
 
-@pytest.mark.xfail(strict=True, reason="the step does not switch autocast off")
 def test_a_step_inside_autocast_is_made_in_full_precision():
     model = network()
     optimizer = tdlrt(model, core_steps=1)
@@ -410,8 +377,7 @@ def test_a_step_inside_autocast_is_made_in_full_precision():
     assert all(float(la.tucker.orthonormality_defect()) < 1e-5 for _, la in factorized_layers(model))
 
 
-@pytest.mark.xfail(strict=True, reason="new columns belong to the factors of the backward, not of the step")
-def test_gradients_at_shifted_weights_are_refused_or_give_orthonormal_bases():
+def test_gradients_at_shifted_weights_take_two_calls():
     """As of sharpness-aware minimisation: the second backward runs at other factors than the step changes."""
     model = network(dtype=DOUBLE)
     optimizer = tdlrt(model, core_steps=1)
@@ -425,10 +391,10 @@ def test_gradients_at_shifted_weights_are_refused_or_give_orthonormal_bases():
     with torch.no_grad():
         for parameter, shift in shifts.items():
             parameter.sub_(shift)
-    try:
-        optimizer.step()
-    except OptimizerError:
-        return
+    optimizer.step()
+    assert not optimizer.records  # what was collected belongs to other factors: a basis step alone
+    backward(model)
+    optimizer.step()
     assert max(record.orthonormality_defect for record in optimizer.records.values()) < 1e-12
 
 

@@ -18,7 +18,6 @@ from rankfold.convert import factorized_layers
 from rankfold.layers import Conv1d, Conv2d, Linear
 
 
-@pytest.mark.xfail(strict=True, reason="torch.compile warns of lru_cache in the forward")
 def test_compiled_layers_take_two_calls():
     models, calls = [], []
     for compiled in (False, True):
@@ -35,7 +34,7 @@ def test_compiled_layers_take_two_calls():
     assert all(layer.weight.isfinite().all() for _, layer in factorized_layers(models[1]))
 
 
-@pytest.mark.xfail(strict=True, reason="vmap cannot ask for the memory format")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own rules for jvp
 def test_transforms_see_through_layers_with_an_optimiser():
     model = network(dtype=DOUBLE).eval()
     optimizer = tdlrt(model, core_steps=1)
@@ -132,7 +131,6 @@ def test_a_copy_of_a_model_in_use_trains_under_another_optimiser(way):
 
 
 @pytest.mark.parametrize("way", ["deepcopy", "pickle"])
-@pytest.mark.xfail(strict=True, reason="a copied optimiser does not arm its layers")
 def test_copies_of_model_and_optimiser_go_on_alike(way):
     model = network()
     both = (model, tdlrt(model, torch.optim.AdamW, core_steps=1))
@@ -145,7 +143,6 @@ def test_copies_of_model_and_optimiser_go_on_alike(way):
     assert same(snapshot(model), snapshot(twins[0]))
 
 
-@pytest.mark.xfail(strict=True, reason="captured inputs cannot be copied")
 def test_copies_between_two_passes_of_a_step():
     model = network().eval()
     optimizer = tdlrt(model, core_steps=1, accumulate=True)
@@ -156,7 +153,6 @@ def test_copies_between_two_passes_of_a_step():
     assert {record.step for record in optimizer.records.values()} == {1}
 
 
-@pytest.mark.xfail(strict=True, reason="the backward of batched gradients collects")
 def test_jacobians_of_parameters_in_one_batch():
     torch.manual_seed(0)
     model = nn.Sequential(Linear(5, 4, rank=2)).double()
@@ -206,7 +202,6 @@ def test_frozen_bases_end_the_collecting():
     assert {record.step for record in optimizer.records.values()} == {2}
 
 
-@pytest.mark.xfail(strict=True, reason="layers stay disarmed after a closure that fails")
 def test_a_closure_that_fails_leaves_the_next_step_exact():
     models = []
     for fails in (False, True):

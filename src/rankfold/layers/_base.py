@@ -20,6 +20,7 @@ from rankfold.layers._merged import MergedCore
 from rankfold.layers._one_pass import OnePass
 from rankfold.layers._resize import replace_data
 from rankfold.layers._sides import is_channels_last
+from rankfold.layers._tracing import being_traced
 from rankfold.linalg import mode_products, orthonormalize
 
 __all__ = ["FactorizedLayer", "RankLike"]
@@ -135,7 +136,7 @@ class FactorizedLayer(nn.Module):
         merged = len(sides) < len(self.modes)
         if not (merged or relaid):
             return self.core, inner, outer
-        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if self.training or torch.is_grad_enabled() or being_traced(input) or self.core.is_inference():
             return self._absorbed(sides), inner, outer
         # Where no gradient can follow, what was merged and laid out for the kernels is kept between calls.
         parameters = [self.core, *(f for mode, f in self.factors.items() if mode not in sides)]
@@ -148,7 +149,10 @@ class FactorizedLayer(nn.Module):
                 return core, inner
             return core.contiguous(), None if inner is None else inner.mT.contiguous().mT
 
-        core, inner = self._merged_core.get((sides, relaid), parameters, prepare)
+        autocast = torch.is_autocast_enabled(input.device.type) and torch.get_autocast_dtype(
+            input.device.type
+        )
+        core, inner = self._merged_core.get((sides, relaid, autocast), parameters, prepare)
         return core, inner, outer
 
     def _chain(self, sides: tuple[int, ...], *details: Any) -> Chain:
@@ -158,11 +162,12 @@ class FactorizedLayer(nn.Module):
     def _sides(self, input: Tensor) -> tuple[int, ...]:
         """Modes whose factors stay apart in this call."""
         available = tuple(mode for mode in self.modes if mode < 2)
-        if self.one_pass is not None or not self.mergeable:
+        collecting = self.one_pass is not None and torch.is_grad_enabled()
+        if collecting or not self.mergeable:
             return available
         if self.execution is not None:
             return sides_of(self.execution, self.channel_modes, available)
-        if torch.compiler.is_compiling():
+        if being_traced(input):
             return available  # the cost of a graph is its compiler's business
         machine, grad = machine_for(input.device.type), torch.is_grad_enabled()
         key = (input.shape, self.core.shape, grad, machine)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rankfold.layers._one_pass import OnePass, Pair
 from rankfold.layers._sides import Side, is_channels_last
+from rankfold.layers._tracing import being_traced, in_a_batch
 from rankfold.layers._windows import Window
 from rankfold.linalg import mode_inner, mode_products
 
@@ -128,19 +129,9 @@ def run_chain(
     Returns:
         The layer's output.
     """
-    if not torch.is_grad_enabled() or _traced(input):
+    if not torch.is_grad_enabled() or being_traced(input):
         return chain.apply(input, core, bias, inner, outer)
     return _Fused.apply(chain, one_pass, recompute, input, core, bias, inner, outer)  # pyright: ignore
-
-
-def _traced(input: Tensor) -> bool:
-    """Whether something looks through the operations of the forward: a compiler, torch.func, forward-mode AD."""
-    return (
-        torch.compiler.is_compiling()
-        or type(input) not in (Tensor, torch.nn.Parameter)
-        or torch._C._are_functorch_transforms_active()
-        or torch.autograd.forward_ad._current_level >= 0
-    )
 
 
 class _Fused(torch.autograd.Function):
@@ -223,7 +214,8 @@ class _Backward:
         input_gradient = at_hidden if needs_input else None
         if needs_input and chain.incoming is not None and self.inner is not None:
             input_gradient = chain.incoming.up(at_hidden, self.inner)  # pyright: ignore[reportArgumentType]
-        if one_pass is not None and not (needs_core and needs_inner >= (self.inner is not None)):
+        needed = (needs_core, self.inner is None or needs_inner, self.outer is None or needs_outer)
+        if not all(needed) or in_a_batch(self.gradient):  # frozen in part, or many gradients in one batch
             one_pass = None
         if self.ctx.dense and needs_core and needs_inner and needs_outer:
             core, bias, inner, outer = self._by_dense_gradient(chain, one_pass, needs_bias)

@@ -104,13 +104,14 @@ class _Conv(FactorizedLayer):
         pad = tuple(self._reversed_padding_repeated_twice)
         if self.padding_mode == "zeros" and not isinstance(self.padding, str):
             pad = ()
-        return _convolution_chain(
+        build = _convolution_chain if torch.compiler.is_compiling() else _known_chain
+        return build(
             sides,
             self.channel_modes,
             self.transposed,
             self.groups,
             self.stride,
-            (0,) * self.dimension if pad else self.padding,
+            (0,) * self.dimension if isinstance(self.padding, str) or pad else self.padding,
             self.dilation,
             output_padding,
             "constant" if self.padding_mode == "zeros" else self.padding_mode,
@@ -146,7 +147,6 @@ class _Conv(FactorizedLayer):
         return self._plain(self.pointwise_class, weight, bias, **channels, kernel_size=1, groups=self.groups)
 
 
-@lru_cache(maxsize=1024)
 def _convolution_chain(
     sides: tuple[int, ...],
     channel_modes: tuple[int, int],
@@ -176,6 +176,9 @@ def _convolution_chain(
 
 def _tiled(matrix: Tensor, groups: int) -> Tensor:
     return matrix if groups == 1 else matrix.repeat(groups, *(1,) * (matrix.ndim - 1))
+
+
+_known_chain = lru_cache(maxsize=1024)(_convolution_chain)
 
 
 class _ForwardConv(_Conv):

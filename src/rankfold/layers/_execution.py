@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal, get_args
 
+from rankfold._errors import OptionError
 from rankfold.layers._machine import Machine
 
 __all__ = ["EXECUTIONS", "Execution", "Sizes", "cheapest_sides", "sides_of"]
@@ -49,7 +50,13 @@ class Sizes:
 
 
 def sides_of(execution: Execution, modes: tuple[int, int], available: Sequence[int]) -> tuple[int, ...]:
-    """The modes whose factors an execution keeps apart, among those that have one."""
+    """The modes whose factors an execution keeps apart, among those that have one.
+
+    Raises:
+        OptionError: an unknown execution.
+    """
+    if execution not in EXECUTIONS:
+        raise OptionError(f"execution must be None or one of {', '.join(EXECUTIONS)}, got {execution!r}.")
     merged = {"chain": (), "merge_input": modes[:1], "merge_output": modes[1:], "dense": modes}[execution]
     return tuple(mode for mode in available if mode not in merged)
 

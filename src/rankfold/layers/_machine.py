@@ -54,25 +54,31 @@ def calibrate() -> Machine:
     Raises:
         OSError: the file cannot be written.
     """
-    with torch.no_grad():
-        images, weight = torch.randn(16, 64, 16, 16), torch.randn(64, 64, 3, 3)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), torch.autocast("cpu", enabled=False):
+        images, weight = (
+            torch.randn(16, 64, 16, 16, dtype=torch.float32),
+            torch.randn(64, 64, 3, 3, dtype=torch.float32),
+        )
         images = images.contiguous(memory_format=torch.channels_last)
         weight = weight.contiguous(memory_format=torch.channels_last)
         dense = _seconds(lambda: F.conv2d(images, weight, padding=1))
         flops = 2 * images.numel() * 64 * 9 / dense
-        large = torch.randn(64, 64, 32, 32).contiguous(memory_format=torch.channels_last)
-        narrow = torch.randn(16, 64, 1, 1)
+        large = torch.randn(64, 64, 32, 32, dtype=torch.float32).contiguous(memory_format=torch.channels_last)
+        narrow = torch.randn(16, 64, 1, 1, dtype=torch.float32)
         pointwise = _seconds(lambda: F.conv2d(large, narrow))
         moved = 4 * large.numel() * (1 + 16 / 64)
         bandwidth = moved / max(pointwise - 2 * large.numel() * 16 / flops, pointwise / 10)
-        tiny = torch.randn(1, 16)
+        tiny = torch.randn(1, 16, dtype=torch.float32)
         overhead = _seconds(lambda: F.linear(tiny, tiny))
     machine = Machine(flops, bandwidth, overhead)
     path = _path()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps({"cpu": asdict(machine)}, indent=1) + "\n")
-    temporary.replace(path)
+    try:
+        temporary.write_text(json.dumps({"cpu": asdict(machine)}, indent=1) + "\n")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     _known.cache_clear()
     return machine
 
@@ -94,9 +100,13 @@ def _known() -> dict[str, Machine]:
         machines = {
             kind: Machine(**{k: float(v) for k, v in speeds.items()}) for kind, speeds in stored.items()
         }
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}  # a file that is absent or not ours is no reason to stop a forward
-    return {kind: m for kind, m in machines.items() if min(m.flops, m.bandwidth, m.overhead) > 0}
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError, RuntimeError):
+        return {}  # a file that is absent or not ours, or no home folder, is no reason to stop a forward
+    return {
+        kind: m
+        for kind, m in machines.items()
+        if all(0 < v < float("inf") for v in (m.flops, m.bandwidth, m.overhead))
+    }
 
 
 def _path() -> Path:

@@ -47,11 +47,33 @@ class OnePass:
         self._fresh: dict[int, Tensor] = {}
         self._gradient: Tensor | None = None
         self._captures: list[tuple[Any, ...]] = []
+        self._task: int | None = None
+        self._factors_seen: tuple[tuple[int, int], ...] = ()
+        #: Whether more than one pass or use of the layer went into the gradients, without ``accumulate``.
+        self.several = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Inputs and output gradients belong to a graph that a copy does not have.
+        fresh = OnePass(self.users, self.accumulate)
+        return fresh.__dict__
 
     @property
     def collected(self) -> bool:
-        """Whether a backward pass went through the layer."""
-        return self._gradient is not None or bool(self._captures)
+        """Whether a backward pass went through the layer, at the factors that it has now."""
+        anything = self._gradient is not None or bool(self._captures)
+        return anything and self._factors_seen == self._factors_now()
+
+    def _factors_now(self) -> tuple[tuple[int, int], ...]:
+        return tuple((factor.data_ptr(), factor._version) for factor in self.layer.factors.values())
+
+    def _begin(self) -> None:
+        """Tell apart a further pass of the same step from the first one after gradients were cleared."""
+        task = torch._C._current_graph_task_id()
+        further = self._task is not None and (task == self._task or self.layer.core.grad is not None)
+        if not further:
+            self.clear()
+        self.several = further and not self.accumulate
+        self._task, self._factors_seen = task, self._factors_now()
 
     def collect(
         self,
@@ -75,6 +97,7 @@ class OnePass:
         Returns:
             The gradient of the core in the old bases, a block of the widened one; None if that is left to the caller.
         """
+        self._begin()
         if self.accumulate:
             self._captures.append((chain, input, gradient, core, factors))
             return None
@@ -83,6 +106,7 @@ class OnePass:
 
     def project(self, chain: "Chain", dense: Tensor, core: Tensor, factors: Pair, gradients: Pair) -> Tensor:
         """As :meth:`collect`, from the gradient of the dense weight."""
+        self._begin()
         matrices = {}
         for mode, factor, new in zip(
             chain.modes, factors, self._new_sides(chain, gradients, dense.dtype), strict=True
@@ -93,25 +117,23 @@ class OnePass:
 
     def finish(self) -> tuple[dict[int, Tensor], Tensor]:
         """After all backward passes: the new columns of every factor, and dL/dC in the widened bases."""
-        layer, gradient = self.layer, self._gradient
+        layer, gradient, fresh = self.layer, self._gradient, dict(self._fresh)
         for mode, factor in layer.factors.items():
-            if mode not in self._fresh:
-                self._fresh[mode] = self._new_columns(mode, factor.grad)
+            if mode not in fresh:
+                fresh[mode] = self._new_columns(mode, factor.grad)
         for chain, input, output_gradient, core, factors in self._captures:
             dtype = output_gradient.dtype
-            inner, outer = (
-                self._fresh[mode].to(dtype) if mode in layer.factors else None for mode in chain.modes
-            )
+            inner, outer = (fresh[mode].to(dtype) if mode in layer.factors else None for mode in chain.modes)
             part = chain.core_gradient(input, output_gradient, core, factors, (inner, outer))
             part = part.to(layer.core.dtype)
             gradient = part if gradient is None else gradient + part
         assert gradient is not None
         rest = {
-            mode: torch.cat([factor.detach(), self._fresh[mode]], 1).mT
+            mode: torch.cat([factor.detach(), fresh[mode]], 1).mT
             for mode, factor in layer.factors.items()
             if mode not in layer.channel_modes
         }
-        return self._fresh, mode_products(gradient, rest)
+        return fresh, mode_products(gradient, rest)
 
     def _new_sides(self, chain: "Chain", gradients: Pair, dtype: torch.dtype) -> Pair:
         for mode, gradient in zip(chain.modes, gradients, strict=True):
@@ -125,8 +147,8 @@ class OnePass:
 
     def _new_columns(self, mode: int, gradient: Tensor | None) -> Tensor:
         factor = self.layer.factors[mode].detach()
-        if factor.shape[0] == factor.shape[1] or gradient is None:
-            return factor[:, :0]
+        if factor.shape[0] == factor.shape[1] or gradient is None or not bool(gradient.isfinite().all()):
+            return factor[:, :0]  # what is not finite is the optimiser's to report, or a scaler's to skip
         return new_directions([factor], [gradient.to(factor.dtype)])[0]
 
     def _keep(self, gradient: Tensor, core: Tensor) -> Tensor:

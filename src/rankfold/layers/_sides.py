@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from rankfold.layers._tracing import under_transform
 from rankfold.linalg import product
 
 __all__ = ["LookupSide", "MatrixSide", "PointwiseSide", "Side", "channel_sums", "is_channels_last"]
@@ -23,6 +24,7 @@ def is_channels_last(tensor: Tensor) -> bool:
     """Whether images lie in memory pixel by pixel."""
     return (
         tensor.ndim == 4
+        and not under_transform()
         and not tensor.is_contiguous()
         and tensor.is_contiguous(memory_format=torch.channels_last)
     )

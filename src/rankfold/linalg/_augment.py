@@ -84,7 +84,7 @@ def new_directions(
     Example:
         >>> import torch
         >>> fresh, = new_directions([torch.eye(2, 1)], [torch.ones(2, 1)])
-        >>> fresh.tolist()
+        >>> fresh.abs().round().tolist()
         [[0.0], [1.0]]
     """
     caps = [None] * len(bases) if max_new is None else list(max_new)

@@ -12,9 +12,9 @@ from rankfold.linalg import HOSVD, product
 
 __all__ = ["arm", "collected_gradients", "one_passes", "projected", "with_columns"]
 
-# Gradients that went through clipping or a scaler are multiples of what the backward collected, up to rounding of
-# half precision at worst (bfloat16: 2^-8).
-_AGREEMENT = 1e-2
+# Gradients that went through clipping or a scaler are multiples of what the backward collected, to a few hundred
+# rounding errors: those of sums over a batch taken in another order.
+_AGREEMENT_IN_EPS = 1000
 
 
 def one_passes(
@@ -49,14 +49,14 @@ def collected_gradients(passes: Mapping[str, OnePass]) -> list[tuple[dict[int, T
     for one_pass in passes.values():
         layer = one_pass.layer
         fresh, gradient = one_pass.finish()
-        old = gradient[tuple(slice(size) for size in layer.core.shape)]
         left = layer.core.grad
         assert left is not None
-        wide, off = _as_the_user_left_it(gradient, old, left)
-        disagreements.append(off)
+        wide, off = _as_the_user_left_it(gradient, left)
+        several = torch.full_like(off, float("inf"))
+        disagreements.append(several if one_pass.several else off / torch.finfo(layer.core.dtype).eps)
         results.append((fresh, wide))
-    for name, off in zip(passes, torch.stack(disagreements).tolist(), strict=True):
-        if not off <= _AGREEMENT:
+    for name, off in zip(passes, torch.stack([d.double() for d in disagreements]).tolist(), strict=True):
+        if not off <= _AGREEMENT_IN_EPS:
             raise OptimizerError(
                 f"TDLRT: the gradient of layer {name!r} is not that of one backward pass since the last step; for "
                 "gradient accumulation or a layer used several times in a forward pass accumulate=True and call the "
@@ -65,13 +65,20 @@ def collected_gradients(passes: Mapping[str, OnePass]) -> list[tuple[dict[int, T
     return results
 
 
-def _as_the_user_left_it(gradient: Tensor, old: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
-    """The widened gradient with the old block replaced, and how far that block was from a multiple of the new one."""
+def _as_the_user_left_it(gradient: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
+    """The widened gradient scaled as its old block was, and how far that block was from a mere multiple."""
+    where = tuple(slice(size) for size in left.shape)
+    old = gradient[where]
+    # Entries near 1 keep the squares in range.
+    sizes = [torch.where((m := t.abs().amax()) > 0, m, 1.0) for t in (old, left)]
+    old, now = old / sizes[0], left / sizes[1]
     square = old.square().sum()
-    scale = torch.where(square > 0, (old * left).sum() / torch.where(square > 0, square, 1.0), 1.0)
-    size = torch.linalg.vector_norm(left)
-    off = torch.linalg.vector_norm(left - scale * old) / torch.where(size > 0, size, 1.0)
-    return gradient * scale, off
+    multiple = (old * now).sum() / torch.where(square > 0, square, 1.0)
+    off = torch.linalg.vector_norm(now - multiple * old) / torch.linalg.vector_norm(now).clamp_min(0.5)
+    scale = torch.where(square > 0, multiple * (sizes[1] / sizes[0]), 1.0)
+    wide = gradient * scale
+    wide[where] = left
+    return wide, off
 
 
 def with_columns(layer: FactorizedLayer, fresh: Mapping[int, Tensor]) -> Tucker:

@@ -12,18 +12,19 @@ from rankfold.convert import factorized_layers
 from rankfold.formats import checked_ranks, pad_core, truncate_cores
 from rankfold.layers import FactorizedLayer, replace_data
 from rankfold.ranks import Fraction, RankPolicy, as_policy
+from rankfold.training._autocast import full_precision, in_current_autocast
+from rankfold.training._cycle_state import CYCLE_KEY, checked_cycle
 from rankfold.training._finite import require_finite_gradients
 from rankfold.training._one_pass import arm, collected_gradients, one_passes, projected, with_columns
 from rankfold.training._options import check_options
 from rankfold.training._records import Cut, RankRecord, rank_records
 from rankfold.training._replay import Replay
 from rankfold.training._setup import DEFECT_IN_EPS, LOOSE, bring_to_form, inner_groups, trainable_layers
+from rankfold.training._snapshot import Snapshot
 from rankfold.training._transport import pad_state, rotate_state, transport_rule
 from rankfold.training.integrators import INTEGRATORS, Gradients
 
 __all__ = ["TDLRT"]
-
-_STATE_KEY = "tdlrt"
 
 
 class TDLRT(Optimizer):
@@ -156,7 +157,8 @@ class TDLRT(Optimizer):
         super().__init__([*self.inner.param_groups, {"params": bases}], dict(self.inner.defaults))
         self._ready = True
         self.state = self.inner.state
-        bring_to_form(self.layers)
+        with full_precision(self._device_type):
+            bring_to_form(self.layers)
         self._note_ranks()
         self._passes = one_passes(model, self.layers, accumulate)
         self._prepare_pass()
@@ -179,11 +181,20 @@ class TDLRT(Optimizer):
         self._require_known_ranks()
         whole_cycle = closure is not None and self.core_steps == 1 and self._basis_step_is_next()
         replay = Replay(self.model) if whole_cycle else None
+        again = None if closure is None else in_current_autocast(closure, self._device_type)
         loss = None
-        if closure is not None:
-            arm(self._passes, False)
-            with torch.enable_grad():
-                loss = closure()
+        try:
+            if closure is not None:
+                arm(self._passes, False)
+                with torch.enable_grad():
+                    loss = closure()
+            with full_precision(self._device_type):
+                self._advance(again, replay)
+        finally:
+            self._prepare_pass()
+        return loss
+
+    def _advance(self, closure: Callable[[], Any] | None, replay: Replay | None) -> None:
         self._require_finite()
         if self._basis_step_is_next():
             self._begin_cycle(closure, replay)
@@ -194,8 +205,10 @@ class TDLRT(Optimizer):
         self._note_ranks()
         if self._ranks_before and self._core_steps_left == 0:
             self.truncate()
-        self._prepare_pass()
-        return loss
+
+    @property
+    def _device_type(self) -> str:
+        return next(iter(self.layers.values())).core.device.type
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """As of every optimiser."""
@@ -243,12 +256,7 @@ class TDLRT(Optimizer):
             self._moved_state(layer, step.rotations, dict(enumerate(step.tucker.ranks)))
             for layer, step in zip(taking_part.values(), steps, strict=True)
         ]
-        undo = None
-        if replay is not None:
-            undo = [
-                (la, la.core.data, {m: f.data for m, f in la.factors.items()}, self.state.get(la.core))
-                for la in taking_part.values()
-            ]
+        before = None if replay is None else Snapshot(taking_part.values(), self.state)
         self._ranks_before = {name: layer.ranks for name, layer in taking_part.items()}
         for layer, step, state in zip(taking_part.values(), steps, states, strict=True):
             layer.assign(step.tucker)
@@ -259,14 +267,15 @@ class TDLRT(Optimizer):
             self._core_steps_left -= 1
         elif replay is not None:
             assert closure is not None
-            assert undo is not None
+            assert before is not None
             try:
                 with replay.second_pass(), torch.enable_grad():
                     self.zero_grad()
                     closure()
                 self._require_finite()
             except BaseException:
-                self._undo(undo)
+                before.restore()
+                self._ranks_before, self._core_steps_left = {}, 0
                 raise
             self._core_steps_left = 0
         # Where the core gradient is not known yet, it is None and the inner optimiser moves dense parameters only.
@@ -306,16 +315,6 @@ class TDLRT(Optimizer):
         group = next(g for g in self.inner.param_groups if any(p is layer.core for p in g["params"]))
         return -float(group["lr"]) if group.get("maximize") else float(group["lr"])
 
-    def _undo(self, undo: list[Any]) -> None:
-        for layer, core, factors, state in undo:
-            for parameter, value in (
-                (layer.core, core),
-                *((layer.factors[m], f) for m, f in factors.items()),
-            ):
-                replace_data(parameter, value)
-            self._set_state(layer, state)
-        self._ranks_before, self._core_steps_left = {}, 0
-
     @torch.inference_mode(False)  # tensors made in inference mode could never be trained again
     @torch.no_grad()
     def truncate(self) -> None:
@@ -327,9 +326,11 @@ class TDLRT(Optimizer):
         Raises:
             NonFiniteError: a core has become NaN or infinite; names the layer and step.
         """
-        layers = {name: self.layers[name] for name in self._ranks_before}
-        if not layers:
-            return
+        if self._ranks_before:
+            with full_precision(self._device_type):
+                self._truncate({name: self.layers[name] for name in self._ranks_before})
+
+    def _truncate(self, layers: Mapping[str, FactorizedLayer]) -> None:
         adaptive = self.integrator.adaptive
         # Right after a basis step nothing has grown in the new directions. Cutting to the tolerance a second time
         # would only take from the old ones.
@@ -409,7 +410,7 @@ class TDLRT(Optimizer):
     def state_dict(self) -> dict[str, Any]:
         """As of every optimiser, with a further entry for the cycle; plain numbers and tensors only."""
         result = super().state_dict()
-        result[_STATE_KEY] = {
+        result[CYCLE_KEY] = {
             "steps_done": self.steps_done,
             "core_steps_left": self._core_steps_left,
             "ranks_before": {name: list(ranks) for name, ranks in self._ranks_before.items()},
@@ -423,21 +424,8 @@ class TDLRT(Optimizer):
         Raises:
             OptimizerError: the state belongs to other layers or ranks than the model has; nothing was changed.
         """
-        if _STATE_KEY not in state_dict:
-            raise OptimizerError(
-                "TDLRT: the state is not one of TDLRT; pass what TDLRT.state_dict() returned."
-            )
-        cycle = state_dict[_STATE_KEY]
-        ranks = {name: list(layer.ranks) for name, layer in self.layers.items()}
-        if cycle["ranks"] != ranks:
-            differing = [
-                name for name in {**ranks, **cycle["ranks"]} if cycle["ranks"].get(name) != ranks.get(name)
-            ]
-            raise OptimizerError(
-                f"TDLRT: the state was saved with layer {differing[0]!r} at ranks {cycle['ranks'].get(differing[0])}, "
-                f"the model has {ranks.get(differing[0])}; load the model's state before the optimiser's."
-            )
-        super().load_state_dict({key: value for key, value in state_dict.items() if key != _STATE_KEY})
+        cycle = checked_cycle(state_dict, self.layers)
+        super().load_state_dict({key: value for key, value in state_dict.items() if key != CYCLE_KEY})
         self.steps_done = cycle["steps_done"]
         self._note_ranks()
         self._core_steps_left = cycle["core_steps_left"]
@@ -453,6 +441,7 @@ class TDLRT(Optimizer):
         # Both optimisers look at the same groups and the same state, also after torch has replaced them.
         self.inner.param_groups = self.param_groups[:-1]
         self.inner.state = self.state
+        self._prepare_pass()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add dense parameters, trained by the inner optimiser."""

@@ -1,0 +1,32 @@
+"""The part of an optimiser's stored state that is about the cycle, checked before anything is loaded."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rankfold._errors import OptimizerError
+from rankfold.layers import FactorizedLayer
+
+__all__ = ["CYCLE_KEY", "checked_cycle"]
+
+CYCLE_KEY = "tdlrt"
+
+
+def checked_cycle(state_dict: Mapping[str, Any], layers: Mapping[str, FactorizedLayer]) -> dict[str, Any]:
+    """The stored cycle, if it belongs to these layers at the ranks they have.
+
+    Raises:
+        OptimizerError: another optimiser's state, or one of other layers or ranks.
+    """
+    if CYCLE_KEY not in state_dict:
+        raise OptimizerError("TDLRT: the state is not one of TDLRT; pass what TDLRT.state_dict() returned.")
+    cycle = state_dict[CYCLE_KEY]
+    ranks = {name: list(layer.ranks) for name, layer in layers.items()}
+    if cycle["ranks"] != ranks:
+        differing = [
+            name for name in {**ranks, **cycle["ranks"]} if cycle["ranks"].get(name) != ranks.get(name)
+        ]
+        raise OptimizerError(
+            f"TDLRT: the state was saved with layer {differing[0]!r} at ranks {cycle['ranks'].get(differing[0])}, "
+            f"the model has {ranks.get(differing[0])}; load the model's state before the optimiser's."
+        )
+    return cycle
