@@ -1,6 +1,7 @@
 """Keep a merged core, and a factor laid out anew, from call to call while the parameters stay what they are."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,41 +14,51 @@ Merged = tuple[Tensor, Tensor | None]
 _SAMPLES = 32
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """A value, and what it was made from."""
+
+    key: object
+    value: Merged
+    # Sources are kept, so that no other tensor can come to lie at their address.
+    sources: list[Tensor]
+    versions: list[int]
+    views: list[Tensor]
+    samples: list[Tensor]
+
+    def holds(self, key: object, parameters: Sequence[Tensor]) -> bool:
+        if key != self.key:
+            return False
+        for now, then, version in zip(parameters, self.sources, self.versions, strict=True):
+            if now._version != version or now.data_ptr() != then.data_ptr() or now.shape != then.shape:
+                return False
+        return all(map(torch.equal, self.views, self.samples))
+
+
 class MergedCore:
-    """The last merged core of a layer in evaluation, with what it was made from."""
+    """The last merged core of a layer in evaluation."""
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
         """Forget it."""
-        self._value: Merged | None = None
-        self._key: object = None
-        # Sources are kept, so that no other tensor can come to lie at their address.
-        self._sources: list[Tensor] = []
-        self._versions: list[int] = []
-        self._views: list[Tensor] = []
-        self._samples: list[Tensor] = []
+        self._kept: _Kept | None = None
 
     def get(self, key: object, parameters: Sequence[Tensor], merge: Callable[[], Merged]) -> Merged:
         """The stored value if it was made for the same key and nothing changed since, else a new one.
 
         Changes are seen by the parameters' storage and version, and by a sample of their values for writes through
-        ``.data``, which leave both alone.
+        ``.data``, which leave both alone. Threads may call it at once.
         """
-        if self._value is None or key != self._key or self._changed(parameters):
-            self._value, self._key = merge(), key
-            self._sources = [parameter.detach() for parameter in parameters]
-            self._versions = [parameter._version for parameter in parameters]
-            self._views = [_sample(source) for source in self._sources]
-            self._samples = [view.clone() for view in self._views]
-        return self._value
-
-    def _changed(self, parameters: Sequence[Tensor]) -> bool:
-        for now, then, version in zip(parameters, self._sources, self._versions, strict=True):
-            if now._version != version or now.data_ptr() != then.data_ptr() or now.shape != then.shape:
-                return True
-        return not all(map(torch.equal, self._views, self._samples))
+        kept = self._kept
+        if kept is None or not kept.holds(key, parameters):
+            sources = [parameter.detach() for parameter in parameters]
+            views = [_sample(source) for source in sources]
+            samples = [view.clone() for view in views]
+            versions = [parameter._version for parameter in parameters]
+            kept = self._kept = _Kept(key, merge(), sources, versions, views, samples)
+        return kept.value
 
 
 def _sample(parameter: Tensor) -> Tensor:
