@@ -112,7 +112,11 @@ class ConvolutionWindow:
     ) -> tuple[Tensor, Tensor | None]:
         """Sum over images, pixels and, where it serves all of them, groups."""
         repeats = self.groups if self.tiled else 1
-        placeholder = _laid_out_like(hidden, hidden.new_empty(shape[0] * repeats, *shape[1:]))
+        # Only shape and layout of the weight are read; laying out what was made otherwise would copy it.
+        layout = torch.channels_last if is_channels_last(hidden) else torch.contiguous_format
+        placeholder = torch.empty(
+            (shape[0] * repeats, *shape[1:]), dtype=hidden.dtype, device=hidden.device, memory_format=layout
+        )
         _, weight = self._backward(gradient, self._padded(hidden), placeholder, (False, True))
         if repeats > 1:
             weight = weight.view(repeats, *shape).sum(0)
