@@ -378,7 +378,9 @@ class FactorizedLayer(nn.Module):
         if "bias" in kind.__init__.__annotations__:
             options["bias"] = bias is not None
         module = kind(**options, device="meta", dtype=weight.dtype)
-        module.weight = nn.Parameter(weight.detach().clone(), requires_grad=self.core.requires_grad)
+        # Row-major as nn lays out its weights: another layout would be passed on to the outputs.
+        value = weight.detach().clone(memory_format=torch.contiguous_format)
+        module.weight = nn.Parameter(value, requires_grad=self.core.requires_grad)
         if bias is not None:
             module.bias = bias
         return module.train(self.training)

@@ -161,7 +161,10 @@ class LayerContract:
         for rank in (1, 2, full_ranks):
             dense, layer = self._pair(case, rank)
             folded, inputs = layer.folded(), self._double_inputs()
-            assert_same(folded(inputs), layer(inputs), terms=self._terms(dense, inputs))
+            outputs = folded(inputs)
+            assert outputs.is_contiguous()
+            assert all(parameter.is_contiguous() for parameter in folded.parameters())
+            assert_same(outputs, layer(inputs), terms=self._terms(dense, inputs))
             assert sum(p.numel() for p in folded.parameters()) <= sum(p.numel() for p in dense.parameters())
             assert all(type(module).__module__.startswith("torch.") for module in folded.modules())
 
