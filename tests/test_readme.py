@@ -43,3 +43,21 @@ def test_the_figures_of_the_table_are_those_of_the_results():
     for row in result("mnist_decay")["rows"]:
         if row["decay"] == 10 and row["method"] != "fixed":
             assert f"{row['mean_accuracies'][3]:.1f} %" in README
+
+
+def test_the_table_of_steps_is_that_of_the_result():
+    record = json.loads((ROOT / "benchmarks" / "results" / "step.json").read_text())
+    rows = {(row["network"], row["side"]): row["x_dense"] for row in record["rows"]}
+    sides = {
+        "TDLRT, exact adaptive step": "TDLRT",
+        'TDLRT, `integrator="parallel"`': "TDLRT single gradient",
+        "TDLRT, `basis_every=10`": "TDLRT every 10th step",
+        "our layers at fixed ranks, plain SGD": "fixed rank",
+        "TensorLy-Torch at fixed ranks": "TensorLy-Torch fixed rank",
+        "the published adaptive step, our writing of it": "published step",
+    }
+    for label, side in sides.items():
+        found = [rows.get((f"VGG f={share}", side)) for share in ("1/8", "1/4", "1/2")]
+        cells = ["-" if value is None else f"{value:.2f}" for value in found]
+        assert f"| {label} | {' | '.join(cells)} |" in README
+    assert f"exact step takes {rows['MLP r=32', 'TDLRT']:.2f} of the dense step" in README

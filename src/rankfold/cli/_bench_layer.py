@@ -65,18 +65,19 @@ def _measured(config: BenchLayerConfig) -> LayerBench:
         timings = time_layers(sides, [call], training=config.training)
         times.append(timings.seconds(0))
         work = _operations(dense, call) / _operations(chains[-1], call)
-        rows.append(_row(rank, timings, work))
+        rows.append(_row(rank, timings, work, config.training))
     return LayerBench(title=_title(config, call), dense=median(times), ranks=tuple(rows))
 
 
-def _row(rank: int, timings: Timings, work: float) -> RankBench:
+def _row(rank: int, timings: Timings, work: float, training: bool) -> RankBench:
     chains = range(2, len(timings.rounds))
+    usable = (1,) if training else (1, *chains)  # folded layers are for use, not for TDLRT
     return RankBench(
         rank=rank,
         factorized=timings.seconds(1),
         folded=min(timings.seconds(chain) for chain in chains),
         flop_ratio=work,
-        speedup=1 / min(timings.ratio(side) for side in (1, *chains)),
+        speedup=1 / min(timings.ratio(side) for side in usable),
     )
 
 

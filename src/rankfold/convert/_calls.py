@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rankfold._errors import OptionError
 from rankfold.convert._parity import evaluate
 from rankfold.ranks import Call
 
@@ -53,7 +54,11 @@ def recorded_calls(
 def _call(arguments: tuple[Any, ...], options: dict[str, Any]) -> Call:
     options = dict(options)
     given = arguments[0] if arguments else options.pop("input")
-    assert isinstance(given, Tensor)
+    if not isinstance(given, Tensor):
+        raise OptionError(
+            f"example_inputs: a layer got {type(given).__name__} where it takes a tensor; pass what the model takes: a "
+            "tensor, a tuple of arguments, or a mapping of keyword arguments."
+        )
     return Call(
         shape=tuple(given.shape),
         stride=_memory_format(given),

@@ -23,7 +23,7 @@ class RankBench:
         factorized: seconds of the factorised layer.
         folded: seconds of the fastest chain of plain layers.
         flop_ratio: work of the dense layer over that of the factorised one.
-        speedup: dense time over the time of the faster of the two forms.
+        speedup: dense time over the time of the faster of the two forms, in training over that of the layer.
     """
 
     rank: int

@@ -59,8 +59,8 @@ def collected_gradients(passes: Mapping[str, OnePass]) -> list[tuple[dict[int, T
         if not off <= _AGREEMENT_IN_EPS:
             raise OptimizerError(
                 f"TDLRT: the gradient of layer {name!r} is not that of one backward pass since the last step; for "
-                "gradient accumulation or a layer used several times in a forward pass accumulate=True and call the "
-                "optimiser's own zero_grad(), for gradients changed otherwise use core_steps=2 or a closure."
+                "gradient accumulation or a layer used several times in a forward set TDLRT's accumulate=True and call "
+                "the optimiser's own zero_grad(); for gradients changed otherwise use core_steps=2 or a closure."
             )
     return results
 
