@@ -3,6 +3,7 @@ import torch
 from tests.convert.models import LanguageModel, Reused
 from torch import nn
 
+import rankfold
 from rankfold import factorize, fold
 from rankfold.layers import Linear
 from rankfold.testing import assert_same
@@ -149,3 +150,10 @@ def test_with_the_clock_of_the_machine() -> None:
     factorize(model, 2)
     inputs = torch.randn(2, 8, 5, 5, dtype=torch.float64)
     assert_same(fold(model, example_inputs=inputs)(inputs), model(inputs), terms=4000)
+
+
+def test_example_inputs_that_are_no_tensors_are_refused() -> None:
+    model = nn.Sequential(nn.Linear(8, 8))
+    rankfold.factorize(model, 2)
+    with pytest.raises(rankfold.OptionError, match="got str where it takes a tensor"):
+        rankfold.fold(model, example_inputs="text")

@@ -90,7 +90,7 @@ class FactorizedLayer(nn.Module):
     @property
     def factors(self) -> dict[int, nn.Parameter]:
         """The factor of each factorised mode."""
-        parameters: Any = self._parameters  # nn.Module's own lookup takes several times as long
+        parameters: Any = self._parameters  # past nn.Module's slower lookup
         return {mode: parameters[f"factor_{mode}"] for mode in self.modes}
 
     @property

@@ -19,7 +19,7 @@ EXECUTIONS: tuple[Execution, ...] = get_args(Execution)
 
 # Vector registers hold 16 float32 numbers, and kernels pay for whole ones.
 _LANES = 16
-# The estimate is within some 10 % of measured times; an execution must promise more than that to replace the chain.
+# Choice of this library: the estimate is rough, so an execution must promise more than a tenth to replace the chain.
 _CLEARLY = 0.9
 
 

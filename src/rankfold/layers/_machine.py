@@ -31,8 +31,8 @@ class Machine:
     overhead: float
 
 
-# One thread of an AMD EPYC 9005 (Zen 5), and data-sheet figures of an H200 with a usual launch cost; from
-# docs/performance.md and NVIDIA's data sheet. Ratios differ less between machines than speeds do.
+# Of the order of what `calibrate` finds on one thread of an AMD EPYC 9005, and for CUDA of an H200's data sheet, which
+# was not measured. Ratios differ less between machines than speeds do.
 _DEFAULTS = {"cpu": Machine(2.3e11, 1.2e10, 1e-5), "cuda": Machine(6e13, 3e12, 1e-5)}
 
 

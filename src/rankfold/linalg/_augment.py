@@ -140,7 +140,7 @@ def _clearly_independent(triangle: Tensor, old: Tensor) -> bool:
     """
     if not _batching.serial(triangle) or triangle.shape[-2] < triangle.shape[-1] or not triangle.numel():
         return False
-    # The smallest singular value is found within a factor of 2 of the smallest diagonal entry; 8 is a safe distance.
+    # The smallest singular value lies below the smallest diagonal entry, though seldom far; 8 is a choice with room.
     return bool(triangle.diagonal(dim1=-2, dim2=-1).abs().amin() > 8 * _noise(old))
 
 

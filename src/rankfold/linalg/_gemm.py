@@ -14,8 +14,7 @@ from torch import Tensor
 
 __all__ = ["product"]
 
-# Below this many multiplications oneDNN's fixed cost of about 10 us per call is more than it saves (at 64 x 64 x 64 it
-# takes twice MKL's time, at 128 x 128 x 128 two thirds of it).
+# Choice of this library: below this many multiplications oneDNN's fixed cost per call is more than it saves.
 _SMALLEST = 1_500_000
 _VARIABLE = "RANKFOLD_GEMM"
 
@@ -58,7 +57,7 @@ def _onednn(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _gapless(matrix: Tensor) -> Tensor:
-    """For a slice with gaps between its rows oneDNN falls back to its reference code, a thousand times slower."""
+    """For a slice with gaps between its rows oneDNN falls back to its slow reference code."""
     return matrix if matrix.is_contiguous() or matrix.mT.is_contiguous() else matrix.contiguous()
 
 

@@ -18,7 +18,7 @@ from rankfold.training.integrators._types import Gradients
 __all__ = ["BasisGradient", "basis_gradients"]
 
 
-# Where QR in float64 begins to take longer than in float32, by a factor of 2 from 64 rows on.
+# Choice of this library: for matrices this small the cost of the call hides that of float64.
 _SMALL = 48
 
 
