@@ -1,0 +1,64 @@
+"""The CP methods by name."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rankfold._registry import Registry
+from rankfold.decompose._data import Data
+from rankfold.decompose._recorder import Recorder
+
+__all__ = ["METHODS", "Method", "Settings", "Solve"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every solver is told beside data and rank.
+
+    Arguments:
+        generator: source of all random numbers, on the CPU.
+        recorder: takes the trace; a solver ends as soon as ``note`` returns True.
+        max_iterations: bound on the iterations of the solver's own loop; None is the solver's default.
+        tolerance: stop once the relative error falls by less than this per iteration; None is the solver's default.
+        nonnegative: keep all factors >= 0.
+        symmetric: keep all factors equal, up to a sign in the first of an even order.
+        loss: ``'squared'``, or ``'poisson'`` for counts.
+        init: factors to start from, or None for a start of the solver's own.
+    """
+
+    generator: torch.Generator
+    recorder: Recorder
+    max_iterations: int | None = None
+    tolerance: float | None = None
+    nonnegative: bool = False
+    symmetric: bool = False
+    loss: str = "squared"
+    init: Sequence[Tensor] | None = None
+
+
+# Data of norm 1, a rank and settings give one factor (n_i, R) per mode, columns balanced over the modes.
+Solve = Callable[[Data, int, Settings], list[Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A CP solver.
+
+    Arguments:
+        name: as in ``cp(method=...)``.
+        solve: the solver.
+        summary: one sentence.
+        source: the papers.
+        takes: which of ``'masked', 'sparse', 'nonnegative', 'symmetric', 'poisson', 'init'`` it can do.
+    """
+
+    name: str
+    solve: Solve
+    summary: str
+    source: str
+    takes: frozenset[str] = frozenset()
+
+
+METHODS: Registry[Method] = Registry("cp method")

@@ -1,0 +1,36 @@
+"""The trace of a run, and the way a callback stops it."""
+
+import time
+from collections.abc import Callable
+
+from rankfold.decompose._result import TracePoint
+
+__all__ = ["Callback", "Recorder"]
+
+Callback = Callable[[TracePoint], bool | None]
+
+
+class Recorder:
+    """Keep trace points and tell the callback; it stops the run by returning True.
+
+    Arguments:
+        callback: called with every :class:`TracePoint`, or None.
+    """
+
+    def __init__(self, callback: Callback | None = None) -> None:
+        self.points: list[TracePoint] = []
+        self.stopped = False
+        self._callback = callback
+        self._started = time.perf_counter()
+
+    def note(self, method: str, relative_error: float, rank: int) -> bool:
+        """Add a point.
+
+        Returns:
+            Whether the run is to stop here and return what it has.
+        """
+        point = TracePoint(time.perf_counter() - self._started, relative_error, method, rank)
+        self.points.append(point)
+        if self._callback is not None and self._callback(point) is True:
+            self.stopped = True
+        return self.stopped
