@@ -77,6 +77,16 @@ class Data(Protocol):
         """The Gauss-Newton matrix at these factors."""
         ...
 
-    def contract(self, factors: Sequence[Tensor], vectors: Sequence[Tensor], mode: int) -> Tensor:
-        """The residual ``x - model`` (zero where unobserved) times one vector per mode but one: ``(n_mode,)``."""
+    def contract(self, factors: Sequence[Tensor], probes: Sequence[Tensor], mode: int) -> Tensor:
+        """The residual ``x - model`` (zero where unobserved) times probes in all modes but one.
+
+        Arguments:
+            factors: of the model; an empty sequence stands for the model 0.
+            probes: per mode ``(n_i, S)``, S probes side by side, each independent of the others (an MTTKRP of the
+                residual); that of ``mode`` is not read.
+            mode: the mode that is left.
+
+        Returns:
+            ``(n_mode, S)``.
+        """
         ...
