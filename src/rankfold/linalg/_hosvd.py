@@ -11,9 +11,17 @@ from rankfold._errors import NonFiniteError, RankError
 from rankfold.linalg._batching import map_same_shape
 from rankfold.linalg._contract import mode_products
 from rankfold.linalg._gram_hosvd import gram_bases, gram_project, gram_resolves, gram_tails
-from rankfold.linalg._precision import spectrum_dtype
-from rankfold.linalg._spectrum import Method, fixed_signs, left_singular, method_for, rank_floor
-from rankfold.linalg._unfold import mode_product, unfold
+from rankfold.linalg._mode_gram import mode_gram, mode_project
+from rankfold.linalg._precision import matrix_dtype, spectrum_dtype
+from rankfold.linalg._spectrum import (
+    Method,
+    fixed_signs,
+    gram_singular,
+    left_singular,
+    method_for,
+    rank_floor,
+)
+from rankfold.linalg._unfold import unfold
 
 __all__ = ["HOSVD", "sequential_hosvd", "truncated_hosvd"]
 
@@ -166,8 +174,8 @@ def sequential_hosvd(
         >>> tuple(result.core.shape)
         (1, 1, 1)
     """
-    work = tensor.to(spectrum_dtype(tensor))
-    norm = torch.linalg.vector_norm(work)
+    work = tensor.to(matrix_dtype(tensor))
+    norm = torch.linalg.vector_norm(work, dtype=spectrum_dtype(tensor))
     if not bool(norm.isfinite()):
         raise NonFiniteError(
             "sequential_hosvd: the tensor holds NaN or infinity; all entries must be finite."
@@ -178,10 +186,14 @@ def sequential_hosvd(
     budget = (max(tolerance or 0.0, rank_floor(tensor)) * norm) ** 2
     bases, spectra, kept = {}, {}, {}
     for position, mode in enumerate(modes):
-        matrix_form = unfold(work, mode)
-        # More vectors than the unfolding has rank are needed only where the ranks ask for them.
-        square = ranks is not None and ranks[position] > min(matrix_form.shape)
-        vectors, values = left_singular(matrix_form, chosen, square=square)
+        size = work.shape[mode]
+        columns = work.numel() // max(size, 1)
+        if chosen == "gram" and size <= columns:
+            vectors, values = gram_singular(mode_gram(work, mode))
+        else:
+            # More vectors than the unfolding has rank are needed only where the ranks ask for them.
+            square = ranks is not None and ranks[position] > min(size, columns)
+            vectors, values = left_singular(unfold(work, mode), chosen, square=square)
         share = budget if matrix else budget / (len(modes) - position)
         tails = values.square().flip(-1).cumsum(-1).flip(-1)
         if ranks is not None:
@@ -191,7 +203,8 @@ def sequential_hosvd(
             budget = budget - (tails[rank] if rank < len(tails) else 0.0)
         bases[mode] = vectors[:, :rank]
         spectra[mode], kept[mode] = values, rank
-        work = mode_product(work, bases[mode].mT, mode)
+        # The first projection reads the tensor in its own precision, what follows is small.
+        work = mode_project(work, bases[mode].mT.to(work.dtype), mode).to(spectrum_dtype(tensor))
     error = (norm.square() - torch.linalg.vector_norm(work).square()).clamp_min(0).sqrt()
     return HOSVD(
         work.to(tensor.dtype), {m: b.to(tensor.dtype) for m, b in bases.items()}, spectra, error, kept

@@ -11,7 +11,7 @@ from torch import Tensor
 from rankfold.linalg._orthonormalize import orthonormalize
 from rankfold.linalg._precision import spectrum_dtype
 
-__all__ = ["Method", "fixed_signs", "left_singular", "method_for", "rank_floor"]
+__all__ = ["Method", "fixed_signs", "gram_singular", "left_singular", "method_for", "rank_floor"]
 
 Method = Literal["gram", "svd"]
 
@@ -37,6 +37,12 @@ def fixed_signs(vectors: Tensor) -> Tensor:
     return vectors * signs.to(vectors.dtype)
 
 
+def gram_singular(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """Left singular vectors and singular values, largest first, from the Gram matrix ``(..., n, n)`` of the rows."""
+    squares, vectors = torch.linalg.eigh(gram)
+    return fixed_signs(vectors.flip(-1)), squares.clamp_min(0).sqrt().flip(-1)
+
+
 def left_singular(matrix: Tensor, method: Method, *, square: bool = False) -> tuple[Tensor, Tensor]:
     """Left singular vectors and singular values, largest first, in float64.
 
@@ -55,11 +61,9 @@ def left_singular(matrix: Tensor, method: Method, *, square: bool = False) -> tu
         columns = rows
     if rows <= columns:
         if method == "gram":
-            squares, vectors = torch.linalg.eigh(work @ work.mT)
-            values, vectors = squares.clamp_min(0).sqrt().flip(-1), vectors.flip(-1)
-        else:
-            triangle = torch.linalg.qr(work.mT, mode="r").R
-            vectors, values, _ = torch.linalg.svd(triangle.mT)
+            return gram_singular(work @ work.mT)
+        triangle = torch.linalg.qr(work.mT, mode="r").R
+        vectors, values, _ = torch.linalg.svd(triangle.mT)
     elif method == "gram":
         squares, right = torch.linalg.eigh(work.mT @ work)
         values = squares.clamp_min(0).sqrt().flip(-1)
