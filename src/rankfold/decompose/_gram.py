@@ -65,7 +65,7 @@ class GramNormal:
                 second = factors[p]
                 # (i, r, j, s) = Γ_np[r, s] A_n[i, s] A_p[j, r]
                 left = first[:, None, :] * self._pairs[n, p]
-                cross = (left[:, :, None, :] * second.mT[None, :, :, None]).view(sizes[n], sizes[p])
+                cross = (left[:, :, None, :] * second.mT[None, :, :, None]).reshape(sizes[n], sizes[p])
                 result[rows, columns] = cross
                 result[columns, rows] = cross.mT
         return result
@@ -76,9 +76,7 @@ class GramNormal:
         inner = [factor.mT @ vector for factor, vector in zip(factors, vectors, strict=True)]
         results = []
         for n, factor in enumerate(factors):
-            mixed = sum(
-                self._pairs[min(n, p), max(n, p)] * inner[p] for p in range(len(factors)) if p != n
-            )
+            mixed = sum(self._pairs[min(n, p), max(n, p)] * inner[p] for p in range(len(factors)) if p != n)
             assert isinstance(mixed, Tensor)
             results.append(vectors[n] @ self._single[n] + factor @ mixed.mT)
         return results

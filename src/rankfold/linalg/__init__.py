@@ -5,16 +5,19 @@ from rankfold.linalg._batching import map_same_shape
 from rankfold.linalg._contract import mode_inner, mode_products
 from rankfold.linalg._gemm import product
 from rankfold.linalg._hosvd import HOSVD, sequential_hosvd, truncated_hosvd
-from rankfold.linalg._mode_gram import mode_gram, mode_project
+from rankfold.linalg._mode_gram import mode_correlate, mode_gram, mode_project
 from rankfold.linalg._orthonormalize import orthonormality_defect, orthonormalize
 from rankfold.linalg._precision import spectrum_dtype
+from rankfold.linalg._spectrum import left_singular
 from rankfold.linalg._unfold import fold_mode, mode_product, unfold
 
 __all__ = [
     "HOSVD",
     "augment",
     "fold_mode",
+    "left_singular",
     "map_same_shape",
+    "mode_correlate",
     "mode_gram",
     "mode_inner",
     "mode_product",
