@@ -9,7 +9,9 @@ import rankfold
 
 PUBLIC = {
     "rankfold": [
+        "CP",
         "TDLRT",
+        "TT",
         "CheckpointError",
         "Conversion",
         "ConversionError",

@@ -19,14 +19,16 @@ from rankfold._errors import (
     ShapeError,
 )
 from rankfold.convert import Conversion, ConvertedLayer, Latency, densify, factorize, fold
-from rankfold.formats import Tucker
+from rankfold.formats import CP, TT, Tucker
 from rankfold.ranks import Fixed, Fraction, Quantum, RankPolicy
 from rankfold.training import TDLRT, RankRecord, register_transport
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CP",
     "TDLRT",
+    "TT",
     "CheckpointError",
     "Conversion",
     "ConversionError",

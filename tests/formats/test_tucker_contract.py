@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from rankfold import Tucker
-from rankfold.testing import FormatContract
+from rankfold.linalg import mode_product
+from rankfold.testing import AugmentationContract
 
 
-class TestTucker(FormatContract):
+class TestTucker(AugmentationContract):
     shapes = ((4, 5), (7, 3), (3, 4, 5), (3, 1, 4), (2, 3, 4, 3), (2, 3, 2, 3, 2))
 
     def factorized(self, order: int) -> tuple[int, ...]:
@@ -36,6 +37,13 @@ class TestTucker(FormatContract):
         core, *rest = parts
         remaining = iter(rest)
         return Tucker(core, tuple(None if factor is None else next(remaining) for factor in value.factors))
+
+    def regauged(self, value: Tucker) -> Tucker:
+        core, factors = value.core, list(value.factors)
+        for mode in value.modes:
+            turn = torch.linalg.qr(torch.randn(value.ranks[mode], value.ranks[mode], dtype=core.dtype)).Q
+            core, factors[mode] = mode_product(core, turn.mT / 2, mode), 2 * factors[mode] @ turn
+        return Tucker(core, tuple(factors))
 
 
 class TestPartialTucker(TestTucker):

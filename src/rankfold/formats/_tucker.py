@@ -6,12 +6,17 @@ W = C x_1 U_1 ... x_d U_d with factors U_i (n_i x r_i) and core C (r_1 x ... x r
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from rankfold._errors import OptionError, ShapeError
+from rankfold._errors import ShapeError
+from rankfold.formats._checks import as_tensor, check_dense, check_one_of, check_permutation
+from rankfold.formats._format import Format
+from rankfold.formats._scale import scaled
 from rankfold.formats._shapes import checked_modes, checked_ranks
+from rankfold.formats._signs import sign_of_largest
 from rankfold.formats._truncation import truncate_cores
 from rankfold.linalg import (
     augment,
@@ -27,8 +32,8 @@ from rankfold.linalg import (
 __all__ = ["Tucker"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Tucker:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Tucker(Format):
     """A tensor written as a core times one factor per mode; of order 2 it is the matrix U S Vᵀ.
 
     Arguments:
@@ -50,6 +55,8 @@ class Tucker:
         >>> torch.allclose(t.to_dense(), x)
         True
     """
+
+    _lead: ClassVar[int] = 0
 
     core: Tensor
     factors: tuple[Tensor | None, ...]
@@ -77,11 +84,6 @@ class Tucker:
     # -- what it is ------------------------------------------------------------------------------------
 
     @property
-    def order(self) -> int:
-        """Number of modes d."""
-        return self.core.ndim
-
-    @property
     def modes(self) -> tuple[int, ...]:
         """The modes that have a factor."""
         return tuple(mode for mode, factor in enumerate(self.factors) if factor is not None)
@@ -98,9 +100,9 @@ class Tucker:
         return tuple(self.core.shape)
 
     @property
-    def num_parameters(self) -> int:
-        """Numbers stored: core plus factors."""
-        return self.core.numel() + sum(factor.numel() for factor in self.factors if factor is not None)
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The core, then the factors that there are."""
+        return (self.core, *(factor for factor in self.factors if factor is not None))
 
     # -- what it computes ------------------------------------------------------------------------------
 
@@ -117,21 +119,25 @@ class Tucker:
             result = mode_product(result, factor, mode)
         return result
 
-    def norm(self) -> Tensor:
-        """Frobenius norm, from the core and the Gram matrices of the factors; nothing dense is formed.
+    def mode_products(self, matrices: Mapping[int, Tensor]) -> "Tucker":
+        """Multiply the fibres of some modes by matrices.
+
+        Arguments:
+            matrices: for any modes i a matrix ``(m_i, n_i)``.
 
         Returns:
-            A scalar tensor.
+            A :class:`Tucker` of the same ranks with ``m_i`` in place of ``n_i``.
+
+        Example:
+            >>> import torch
+            >>> Tucker(torch.ones(2, 4), (torch.ones(3, 2), None)).mode_products({0: torch.ones(7, 3)})
+            Tucker(shape=(7, 4), ranks=(2, 4), float32)
         """
-        # Entries near 1 keep the squares of very large and very small tensors in range.
-        largest = self.core.abs().amax().clamp_min(torch.finfo(self.core.dtype).tiny)
-        scaled = self.core / largest
-        weighted = scaled
-        for mode in self.modes:
-            factor = self.factors[mode]
-            assert factor is not None
-            weighted = mode_product(weighted, factor.mT @ factor, mode)
-        return (weighted * scaled).sum().clamp_min(0).sqrt() * largest
+        factors = list(self.factors)
+        for mode, matrix in matrices.items():
+            factor = factors[mode]
+            factors[mode] = matrix if factor is None else matrix @ factor
+        return Tucker(self.core, tuple(factors))
 
     def orthonormality_defect(self) -> Tensor:
         """Largest ``|U_iᵀ U_i - I|`` over the modes, a scalar float64 tensor."""
@@ -202,13 +208,68 @@ class Tucker:
             OptionError: not exactly one of tolerance and ranks, or a tolerance outside [0, 1).
             RankError: a rank outside 1..r_i.
         """
-        _one_of("Tucker.truncate", tolerance, ranks)
+        check_one_of("Tucker.truncate", tolerance, ranks)
         chosen = None
         if ranks is not None:
             chosen = [checked_ranks("Tucker.truncate", ranks, self.ranks, self.modes)]
         basis = self.orthonormalize()
         (result,) = truncate_cores([basis.core], [basis.modes], tolerance=tolerance, ranks=chosen)
         return basis.project(result.core, result.bases)
+
+    def canonical(self) -> "Tucker":
+        """HOSVD form in which the largest entry of each column of the factors is positive.
+
+        The core holds the norm and the signs. Equal tensors of equal ranks give equal forms up to rounding, as far
+        as the singular values of each mode differ.
+
+        Returns:
+            A :class:`Tucker`; a rank above n_i is lowered to n_i.
+
+        Example:
+            >>> import torch
+            >>> t = Tucker(torch.ones(1, 1), (-torch.ones(4, 1), torch.ones(4, 1))).canonical()
+            >>> t.core.round(), t.factors[0].flatten()
+            (tensor([[-4.]]), tensor([0.5000, 0.5000, 0.5000, 0.5000]))
+        """
+        turned = self.rotate()
+        core, factors = turned.core, list(turned.factors)
+        for mode in turned.modes:
+            factor = factors[mode]
+            assert factor is not None
+            sign = sign_of_largest(factor, self.dtype)
+            factors[mode] = factor * sign
+            core = core * sign.view([-1 if axis == mode else 1 for axis in range(core.ndim)])
+        return Tucker(core, tuple(factors))
+
+    def to_tucker(self) -> "Tucker":
+        """The same tensor with orthonormal factors, as the other formats give it: :meth:`orthonormalize`.
+
+        Example:
+            >>> import torch
+            >>> Tucker(torch.ones(2, 2), (torch.ones(3, 2), None)).to_tucker()
+            Tucker(shape=(3, 2), ranks=(2, 2), float32)
+        """
+        return self.orthonormalize()
+
+    def permute(self, modes: Sequence[int]) -> "Tucker":
+        """The tensor with its modes in another order, as :meth:`torch.Tensor.permute`.
+
+        Arguments:
+            modes: all modes 0..d-1, each once.
+
+        Returns:
+            A :class:`Tucker` that shares core and factors.
+
+        Raises:
+            ShapeError: other modes.
+
+        Example:
+            >>> import torch
+            >>> Tucker(torch.ones(2, 3), (None, torch.ones(4, 3))).permute((1, 0)).shape
+            (4, 2)
+        """
+        check_permutation("Tucker.permute", modes, self.order)
+        return Tucker(self.core.permute(*modes), tuple(self.factors[mode] for mode in modes))
 
     def augment(self, directions: Mapping[int, Tensor], *, max_new: int | None = None) -> "Tucker":
         """The same tensor with wider bases: factors ``[U_i | Ũ_i]`` and a core padded with zeros.
@@ -279,17 +340,70 @@ class Tucker:
         Reference:
             Vannieuwenhoven, Vandebril, Meerbergen 2012, algorithm 1.
         """
-        if tensor.ndim < 2 or not tensor.is_floating_point() or tensor.numel() == 0:
-            raise ShapeError(
-                f"Tucker.from_dense: got a {tensor.dtype} tensor of shape {tuple(tensor.shape)}; "
-                "pass a non-empty floating-point tensor of order 2 or more."
-            )
-        _one_of("Tucker.from_dense", tolerance, ranks)
+        check_dense("Tucker.from_dense", tensor)
+        check_one_of("Tucker.from_dense", tolerance, ranks)
         chosen = checked_modes("Tucker.from_dense", modes, tensor.ndim)
         checked = None if ranks is None else checked_ranks("Tucker.from_dense", ranks, tensor.shape, chosen)
         result = sequential_hosvd(tensor, chosen, tolerance=tolerance, ranks=checked)
         factors = tuple(result.bases.get(mode) for mode in range(tensor.ndim))
         return cls(result.core.contiguous(), factors)
+
+    # -- tensorly --------------------------------------------------------------------------------------
+
+    def to_tensorly(self) -> tuple[Tensor, list[Tensor]]:
+        """Core and list of factors, as tensorly's functions on Tucker tensors take them.
+
+        Returns:
+            A new tuple that shares the tensors, with identities for the modes without a factor; tensorly must run
+            on its PyTorch backend.
+
+        Example:
+            >>> import torch
+            >>> core, factors = Tucker(torch.ones(2, 4), (torch.ones(3, 2), None)).to_tensorly()
+            >>> [tuple(factor.shape) for factor in factors]
+            [(3, 2), (4, 4)]
+        """
+        pairs = zip(self.factors, self.core.shape, strict=True)
+        kind = {"dtype": self.dtype, "device": self.device}
+        return self.core, [torch.eye(size, **kind) if factor is None else factor for factor, size in pairs]
+
+    @classmethod
+    def from_tensorly(cls, value: Any) -> "Tucker":
+        """Take over core and factors from tensorly.
+
+        Arguments:
+            value: a ``TuckerTensor`` or a pair of core ``(r_1, ..., r_d)`` and factors ``(n_i, r_i)``; tensors are
+                shared, arrays copied.
+
+        Returns:
+            A :class:`Tucker`.
+
+        Raises:
+            ShapeError: core and factors do not belong together.
+
+        Example:
+            >>> import numpy as np
+            >>> Tucker.from_tensorly((np.ones((2, 2)), [np.ones((3, 2)), np.ones((4, 2))]))
+            Tucker(shape=(3, 4), ranks=(2, 2), float64)
+        """
+        core, factors = value
+        return cls(as_tensor(core), tuple(as_tensor(factor) for factor in factors))
+
+    # -- what the formats share ------------------------------------------------------------------------
+
+    def _rebuilt(self, tensors: Sequence[Tensor]) -> "Tucker":
+        core, *rest = tensors
+        given = iter(rest)
+        return Tucker(core, tuple(None if factor is None else next(given) for factor in self.factors))
+
+    def _scaled(self) -> tuple["Tucker", Tensor]:
+        pairs = [scaled(tensor) for tensor in self.tensors]
+        exponent = torch.stack([exponent for _, exponent in pairs]).sum()
+        return self._rebuilt([tensor for tensor, _ in pairs]), exponent
+
+    def _dot(self, other: Format) -> Tensor:
+        matrices = {mode: factor.mT for mode, factor in enumerate(self.factors) if factor is not None}
+        return (self.core * other.mode_products(matrices).to_dense()).sum()
 
 
 def pad_core(core: Tensor, ranks: Mapping[int, int]) -> Tensor:
@@ -298,10 +412,3 @@ def pad_core(core: Tensor, ranks: Mapping[int, int]) -> Tensor:
     if not any(padding):
         return core
     return torch.nn.functional.pad(core, [part for pad in reversed(padding) for part in (0, pad)])
-
-
-def _one_of(where: str, tolerance: float | None, ranks: object) -> None:
-    if (tolerance is None) == (ranks is None):
-        raise OptionError(f"{where}: pass exactly one of tolerance= and ranks=.")
-    if tolerance is not None and not 0 <= tolerance < 1:
-        raise OptionError(f"{where}: tolerance must lie in [0, 1), got {tolerance}; 0.1 cuts at 10 % error.")
