@@ -16,7 +16,10 @@ import rankfold
 from benchmarks._cp_problems import factors_of
 from benchmarks._setup import prepare
 
-__all__ = ["Run", "median_seconds", "ours", "prepared", "run", "share"]
+__all__ = ["Run", "median_seconds", "ours", "prepared", "run", "share", "start_seed"]
+
+# Seeds of tensors are small numbers, those of starts begin here.
+_FIRST_START = 1000
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,24 @@ def run(call: Callable[[], Sequence[Tensor]]) -> Run:
     return Run(factors, clock() - started)
 
 
-def ours(tensor: Tensor, rank: int | None, **options: Any) -> list[Tensor]:
-    """``rankfold.cp`` as a side."""
-    return factors_of(rankfold.cp(tensor, rank, **options).tensor)
+def ours(tensor: Tensor, rank: int | None, *, seed: int, **options: Any) -> list[Tensor]:
+    """``rankfold.cp`` as a side.
+
+    Arguments:
+        tensor: the data.
+        rank: number of components, or None.
+        seed: number of the run; starts are drawn from :func:`start_seed` of it.
+        options: passed on.
+    """
+    return factors_of(rankfold.cp(tensor, rank, generator=start_seed(seed), **options).tensor)
+
+
+def start_seed(seed: int) -> int:
+    """The seed of the starts in a run.
+
+    It is never that of the tensor: the normal numbers that make true factors would then be the start as well.
+    """
+    return _FIRST_START + seed
 
 
 def share(successes: Sequence[bool]) -> str:

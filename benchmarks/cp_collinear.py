@@ -12,12 +12,12 @@ from torch import Tensor
 
 from benchmarks._cp_peers import pyttb_als, start, tensorly_als
 from benchmarks._cp_problems import add_noise, congruent, factors_of, gaussian, seeded
-from benchmarks._cp_runs import Run, ours, prepared, run, share
+from benchmarks._cp_runs import Run, ours, prepared, run, share, start_seed
 from benchmarks._cp_scores import component_congruence, relative_error
 from benchmarks._results import write_result
 from rankfold.formats import CP
 
-SWEEPS, TOLERANCE, FIRST_INIT = 1000, 1e-8, 1000
+SWEEPS, TOLERANCE = 1000, 1e-8
 FLOOR, MATCH = 1.01, 0.95
 AUTO, SINGLE, ALS = "auto", "auto, restarts=1", "als"
 Side = Callable[[Tensor, int, list[np.ndarray], int], list[Tensor]]
@@ -79,10 +79,10 @@ SIDES: dict[str, Side] = {
         restarts=1,
         max_iterations=SWEEPS,
         tolerance=TOLERANCE,
-        generator=seed,
+        seed=seed,
     ),
-    SINGLE: lambda x, rank, init, seed: ours(x, rank, restarts=1, generator=seed),
-    AUTO: lambda x, rank, init, seed: ours(x, rank, generator=seed),
+    SINGLE: lambda x, rank, init, seed: ours(x, rank, restarts=1, seed=seed),
+    AUTO: lambda x, rank, init, seed: ours(x, rank, seed=seed),
 }
 PEERS = ("TensorLy", "TensorLy linesearch", "pyttb")
 NOTE = (
@@ -114,11 +114,10 @@ def rows_of(name: str, case: Case, inits: int, sides: tuple[str, ...]) -> list[d
     for side in sides:  # what is set up at the first call is no part of the time
         run(lambda side=side: SIDES[side](x, case.rank, start(case.shape, case.rank, 0), 0))
     for index in range(inits):
-        seed = FIRST_INIT + index
-        init = start(case.shape, case.rank, seed)
+        init = start(case.shape, case.rank, start_seed(index))
         for side in sides if index % 2 == 0 else reversed(sides):
             runs[side].append(
-                run(lambda side=side, init=init, seed=seed: SIDES[side](x, case.rank, init, seed))
+                run(lambda side=side, init=init, index=index: SIDES[side](x, case.rank, init, index))
             )
     lines = []
     for side in sides:

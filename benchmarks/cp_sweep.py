@@ -38,7 +38,7 @@ def our_als(x: Tensor, init: list[np.ndarray], sweeps: int) -> list[Tensor]:
         restarts=1,
         max_iterations=sweeps,
         tolerance=NEVER,
-        generator=0,
+        seed=0,
     )
 
 

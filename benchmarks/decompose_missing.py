@@ -21,12 +21,10 @@ SIDES: dict[str, Side] = {
     EM: lambda x, R, mask, seed: em_als(x, R, mask, seed=seed, iterations=CAP),
     "TensorLy masked": lambda x, R, mask, seed: tensorly_als(x, R, observed=mask, seed=seed, iterations=CAP),
     **{
-        name: lambda x, R, mask, seed, name=name: ours(
-            x, R, method=name, mask=mask, restarts=1, generator=seed
-        )
+        name: lambda x, R, mask, seed, name=name: ours(x, R, method=name, mask=mask, restarts=1, seed=seed)
         for name in ("als", "gauss_newton", "greedy")
     },
-    AUTO: lambda x, R, mask, seed: ours(x, R, mask=mask, generator=seed),
+    AUTO: lambda x, R, mask, seed: ours(x, R, mask=mask, seed=seed),
 }
 NOTE = (
     "15 x 15 x 15, R Gaussian components, no noise, entries hidden at random, the rank known; a new tensor and mask "

@@ -28,9 +28,9 @@ SIDES: dict[str, Side] = {
         restarts=1,
         max_iterations=CAP,
         tolerance=TOLERANCE,
-        generator=seed,
+        seed=seed,
     ),
-    AUTO: lambda x, R, seed: ours(x, R, nonnegative=True, generator=seed),
+    AUTO: lambda x, R, seed: ours(x, R, nonnegative=True, seed=seed),
 }
 NOTE = (
     "n x n x n, R components with entries uniform in (0, 1), of which the given share is zero; no noise, the rank "

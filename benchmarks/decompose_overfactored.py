@@ -24,9 +24,9 @@ SIDES: dict[str, Side] = {
     PEER: lambda x, R, seed: tensorly_als(x, R + 1, seed=seed, iterations=CAP, tolerance=TOLERANCE),
     "pyttb, R + 1": lambda x, R, seed: pyttb_als(x, R + 1, seed=seed, iterations=CAP, tolerance=TOLERANCE),
     "TensorLy, R": lambda x, R, seed: tensorly_als(x, R, seed=seed, iterations=CAP, tolerance=TOLERANCE),
-    EXTRA: lambda x, R, seed: ours(x, R + 2, generator=seed),
-    ELIMINATED: lambda x, R, seed: ours(x, R, method="overparam", generator=seed),
-    "rankfold, rank not told": lambda x, R, seed: ours(x, None, generator=seed),
+    EXTRA: lambda x, R, seed: ours(x, R + 2, seed=seed),
+    ELIMINATED: lambda x, R, seed: ours(x, R, method="overparam", seed=seed),
+    "rankfold, rank not told": lambda x, R, seed: ours(x, None, seed=seed),
 }
 NOTE = (
     "20 x 20 x 20, R components with unit columns at the same cosine c in every mode, Gaussian noise of 1 % of the "

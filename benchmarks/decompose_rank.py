@@ -4,9 +4,8 @@ from typing import Any
 
 import tyro
 
-import rankfold
 from benchmarks._cp_problems import add_noise, amplitude_of_energy, congruent, factors_of, seeded
-from benchmarks._cp_runs import Run, median_seconds, prepared, run, share
+from benchmarks._cp_runs import Run, median_seconds, ours, prepared, run, share
 from benchmarks._cp_scores import component_congruence
 from benchmarks._results import write_result
 
@@ -44,7 +43,7 @@ def row(rank: int, c: float, energy: float, seeds: range) -> dict[str, Any]:
         generator = seeded(seed)
         truth = congruent(SHAPE, rank, c, generator)
         x = add_noise(truth.to_dense(), amplitude_of_energy(energy), generator)
-        one = run(lambda x=x, seed=seed: factors_of(rankfold.cp(x, generator=seed).tensor))
+        one = run(lambda x=x, seed=seed: ours(x, None, seed=seed))
         runs.append(one)
         ranks.append(0 if one.factors is None else one.factors[0].shape[1])
         match = 0.0

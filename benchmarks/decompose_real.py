@@ -6,10 +6,9 @@ from typing import Any
 import tyro
 from torch import Tensor
 
-import rankfold
 from benchmarks._cp_data import amino_acids, taxi_counts, weather
 from benchmarks._cp_peers import tensorly_als
-from benchmarks._cp_problems import factors_of, hidden, seeded
+from benchmarks._cp_problems import hidden, seeded
 from benchmarks._cp_runs import Run, ours, prepared, run
 from benchmarks._cp_scores import component_congruence, hidden_error, relative_error
 from benchmarks._results import write_result
@@ -43,8 +42,8 @@ def spectra_rows(data_dir: Path | None) -> list[dict[str, Any]]:
     reference = run(lambda: tensorly_als(x, 3, init="svd", iterations=5000, tolerance=1e-12))
     sides = {
         "TensorLy, rank 3": reference,
-        "rankfold, rank 3": run(lambda: ours(x, 3, generator=0)),
-        FOUND: run(lambda: factors_of(rankfold.cp(x, generator=0).tensor)),
+        "rankfold, rank 3": run(lambda: ours(x, 3, seed=0)),
+        FOUND: run(lambda: ours(x, None, seed=0)),
     }
     assert reference.factors is not None
     rows = []
@@ -76,8 +75,8 @@ def gap_rows(name: str, x: Tensor, part: float, ranks: tuple[int, ...]) -> list[
     for rank in ranks:
         options: dict[str, Any] = {"observed": observed, "iterations": SWEEPS, "tolerance": TOLERANCE}
         runs.append((PEER, rank, run(lambda r=rank, o=options: tensorly_als(filled, r, **o))))
-        runs.append(("rankfold", rank, run(lambda r=rank: ours(filled, r, mask=observed, generator=0))))
-    runs.append((FOUND, None, run(lambda: ours(filled, None, mask=observed, generator=0))))
+        runs.append(("rankfold", rank, run(lambda r=rank: ours(filled, r, mask=observed, seed=0))))
+    runs.append((FOUND, None, run(lambda: ours(filled, None, mask=observed, seed=0))))
     rows = [
         {
             "data": name,

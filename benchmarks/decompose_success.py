@@ -22,13 +22,13 @@ SIDES: dict[str, Side] = {
     "TensorLy svd": lambda x, rank, seed: tensorly_als(x, rank, init="svd", seed=seed, iterations=CAP),
     "pyttb": lambda x, rank, seed: pyttb_als(x, rank, seed=seed, iterations=CAP),
     "als": lambda x, rank, seed: ours(
-        x, rank, method="als", restarts=1, max_iterations=CAP, tolerance=TOLERANCE, generator=seed
+        x, rank, method="als", restarts=1, max_iterations=CAP, tolerance=TOLERANCE, seed=seed
     ),
     **{
-        name: lambda x, rank, seed, name=name: ours(x, rank, method=name, restarts=1, generator=seed)
+        name: lambda x, rank, seed, name=name: ours(x, rank, method=name, restarts=1, seed=seed)
         for name in ("gauss_newton", "algebraic", "greedy", "overparam")
     },
-    AUTO: lambda x, rank, seed: ours(x, rank, generator=seed),
+    AUTO: lambda x, rank, seed: ours(x, rank, seed=seed),
 }
 # Families on which alternating least squares is known to fail at least every other time.
 HARD = (
