@@ -65,7 +65,9 @@ def checked_mask(where: str, tensor: Tensor, mask: Mask) -> tuple[Tensor, Tensor
         return tensor, None
     if isinstance(mask, str):
         if mask != "nan":
-            raise OptionError(f"{where}: mask must be a bool tensor, 'nan' or None, got {mask!r}; pass one of these.")
+            raise OptionError(
+                f"{where}: mask must be a bool tensor, 'nan' or None, got {mask!r}; pass one of these."
+            )
         observed = ~tensor.isnan()
     else:
         try:
@@ -114,8 +116,14 @@ def checked_generator(where: str, generator: torch.Generator | int | None) -> to
     if isinstance(generator, int) and not isinstance(generator, bool):
         return torch.Generator().manual_seed(generator)
     if not isinstance(generator, torch.Generator) or generator.device.type != "cpu":
-        got = f"a generator on {generator.device}" if isinstance(generator, torch.Generator) else repr(generator)
-        raise OptionError(f"{where}: generator must be a torch.Generator of the CPU, a seed or None, got {got}.")
+        got = (
+            f"a generator on {generator.device}"
+            if isinstance(generator, torch.Generator)
+            else repr(generator)
+        )
+        raise OptionError(
+            f"{where}: generator must be a torch.Generator of the CPU, a seed or None, got {got}."
+        )
     return generator
 
 

@@ -4,7 +4,6 @@ Axes: n_i dimensions, R components, S probes.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,8 +14,8 @@ from rankfold.formats import balanced_outer
 
 __all__ = ["CompleteData"]
 
-# Choice of this library: up to this many entries the residual itself is formed, which keeps all digits of an error
-# near zero; beyond, ||x||² - 2 <x, model> + ||model||² saves the memory and ends at sqrt(eps).
+# Choice of this library: gradients of up to this many entries come from the residual itself, which keeps all digits
+# of an error near zero; beyond, Gram matrices save the memory.
 _RESIDUAL_ENTRIES = 2**18
 
 
@@ -32,19 +31,17 @@ class CompleteData:
         self.shape = tuple(tensor.shape)
         self.dtype, self.device = tensor.dtype, tensor.device
         self.count = tensor.numel()
-
-    @cached_property
-    def norm(self) -> float:
-        """Frobenius norm."""
-        return float(torch.linalg.vector_norm(self.tensor, dtype=torch.float64))
+        self.norm = float(torch.linalg.vector_norm(self.tensor, dtype=torch.float64))
 
     def loss(self, factors: Sequence[Tensor]) -> float:
-        """Half the squared error."""
-        if self.count <= _RESIDUAL_ENTRIES:
-            residual = balanced_outer(factors) - self.tensor
-            return 0.5 * float(residual.square().sum())
-        mode = len(factors) - 1
-        return self._loss(factors, mttkrp(self.tensor, factors, mode), mode, grams(factors))
+        """Half the squared error, from the residual itself, slab by slab."""
+        first, *others = factors
+        rows = max(_RESIDUAL_ENTRIES // (self.count // self.shape[0]), 1)
+        slabs = zip(self.tensor.split(rows), first.split(rows), strict=True)
+        parts = [
+            (balanced_outer([part, *others]) - slab).square().sum(dtype=torch.float64) for slab, part in slabs
+        ]
+        return 0.5 * float(torch.stack(parts).sum())
 
     def gradients(self, factors: Sequence[Tensor]) -> tuple[float, list[Tensor]]:
         """The loss and its derivative by each factor."""

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from rankfold.decompose._data import Normal
 
-__all__ = ["Step", "damped_step", "mean_diagonal"]
+__all__ = ["DENSE_PARAMETERS", "Step", "damped_step", "mean_diagonal"]
 
 # Choice of this library: up to so many parameters the matrix is factorised, beyond conjugate gradients are used.
-_DENSE_PARAMETERS = 2000
+DENSE_PARAMETERS = 2000
 _CG_ITERATIONS = 100
 # Forcing term of an inexact Newton step; Nocedal and Wright 2006, section 7.1.
 _CG_TOLERANCE = 1e-2
@@ -66,7 +66,7 @@ def damped_step(
     if nonnegative:
         free = [~((p <= 0) & (g > 0)) for p, g in zip(point, gradient, strict=True)]
         gradient = [torch.where(f, g, 0.0) for f, g in zip(free, gradient, strict=True)]
-    if sum(p.numel() for p in point) <= _DENSE_PARAMETERS:
+    if sum(p.numel() for p in point) <= DENSE_PARAMETERS:
         change = _factorized(normal, gradient, damping + ridge, free)
     else:
         change = _conjugate_gradients(normal, gradient, damping + ridge, free)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from rankfold.decompose._data import Data
-from rankfold.decompose._gauss_newton import refine
 from rankfold.decompose._gram import hadamard_except
+from rankfold.decompose._joint import improve
 from rankfold.decompose._methods import Settings
 from rankfold.decompose._scaling import balance, component_norms
 
@@ -35,10 +35,10 @@ def eliminate(
     Returns:
         Factors ``(n_i, rank)``, not yet polished to the end.
     """
-    result = list(factors)
-    for result in elimination_path(data, factors, rank, settings, name=name):
-        pass
-    return result
+    current = list(factors)
+    for smaller in elimination_path(data, factors, rank, settings, name=name):
+        current = smaller
+    return current
 
 
 def elimination_path(
@@ -49,7 +49,7 @@ def elimination_path(
     while current[0].shape[1] > rank and not settings.recorder.stopped:
         increases = loss_increases(current)
         current = drop_component(current, int(increases.argmin()), nonnegative=settings.nonnegative)
-        current = refine(data, current, settings, iterations=_STEPS, name=name)
+        current = improve(data, current, settings, steps=_STEPS, name=name)
         yield current
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from rankfold.decompose._data import Data, Normal
 from rankfold.decompose._damped_step import damped_step, mean_diagonal
+from rankfold.decompose._data import Data, Normal
 from rankfold.decompose._methods import METHODS, Method, Settings
 from rankfold.decompose._scaling import balance, random_factors
 

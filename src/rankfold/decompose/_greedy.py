@@ -8,6 +8,7 @@ from torch import Tensor
 
 from rankfold.decompose._data import Data
 from rankfold.decompose._gauss_newton import refine
+from rankfold.decompose._joint import improve
 from rankfold.decompose._methods import METHODS, Method, Settings
 
 __all__ = ["grow", "rank_one", "solve"]
@@ -54,7 +55,7 @@ def grow(data: Data, factors: list[Tensor], settings: Settings, *, name: str = "
     """
     new = rank_one(data, factors, settings.generator, nonnegative=settings.nonnegative)
     wider = [torch.cat([old, add], dim=1) for old, add in zip(factors, new, strict=True)] if factors else new
-    return refine(data, wider, settings, iterations=_JOINT_STEPS, name=name)
+    return improve(data, wider, settings, steps=_JOINT_STEPS, name=name)
 
 
 def rank_one(

@@ -31,11 +31,7 @@ class MaskedData:
         self.shape = tuple(tensor.shape)
         self.dtype, self.device = tensor.dtype, tensor.device
         self.count = int(observed.sum())
-
-    @cached_property
-    def norm(self) -> float:
-        """Frobenius norm of the observed entries."""
-        return float(torch.linalg.vector_norm(self.tensor, dtype=torch.float64))
+        self.norm = float(torch.linalg.vector_norm(self.tensor, dtype=torch.float64))
 
     def loss(self, factors: Sequence[Tensor]) -> float:
         """Half the squared error over the observed entries."""

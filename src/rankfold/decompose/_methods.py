@@ -1,6 +1,6 @@
 """The CP methods by name."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,7 +38,7 @@ class Settings:
     init: Sequence[Tensor] | None = None
 
 
-# Data of norm 1, a rank and settings give one factor (n_i, R) per mode, columns balanced over the modes.
+# Data, a rank and settings give one factor (n_i, R) per mode, columns balanced over the modes.
 Solve = Callable[[Data, int, Settings], list[Tensor]]
 
 
@@ -48,10 +48,12 @@ class Method:
 
     Arguments:
         name: as in ``cp(method=...)``.
-        solve: the solver.
+        solve: the solver, one run of it.
         summary: one sentence.
         source: the papers.
         takes: which of ``'masked', 'sparse', 'nonnegative', 'symmetric', 'poisson', 'init'`` it can do.
+        schedule: the solvers of the runs one after another; None repeats ``solve``.
+        unit_norm: whether the solver relies on data of norm 1.
     """
 
     name: str
@@ -59,6 +61,8 @@ class Method:
     summary: str
     source: str
     takes: frozenset[str] = frozenset()
+    schedule: Callable[[Data, int], Iterator[Solve]] | None = None
+    unit_norm: bool = False
 
 
 METHODS: Registry[Method] = Registry("cp method")

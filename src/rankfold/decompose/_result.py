@@ -33,11 +33,13 @@ class RankStep:
         rank: number of components.
         relative_error: the least found with so many.
         bic: Bayesian information criterion, smaller is better: ``N ln(RSS / N) + k (sum n_i - d + 1) ln N``.
+        evidence: what the last component gains by what it would gain from noise; above 1 it counts.
     """
 
     rank: int
     relative_error: float
     bic: float
+    evidence: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ Axes: n_i dimensions, R components, S probes, E listed entries.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from math import prod
 
 import torch
@@ -65,11 +64,7 @@ class SparseData:
         self.dtype, self.device = tensor.dtype, tensor.device
         # Exact: Python's integers do not overflow at 10^5 x 10^5 x 10^5 and beyond.
         self.count = prod(self.shape)
-
-    @cached_property
-    def norm(self) -> float:
-        """Frobenius norm."""
-        return float(torch.linalg.vector_norm(self.values, dtype=torch.float64))
+        self.norm = float(torch.linalg.vector_norm(self.values, dtype=torch.float64))
 
     def model_values(self, factors: Sequence[Tensor]) -> Tensor:
         """The model at the listed entries, ``(E,)``."""

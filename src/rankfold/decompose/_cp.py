@@ -1,0 +1,209 @@
+"""``rankfold.cp``: from a tensor to its components."""
+
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rankfold._errors import OptionError, ShapeError
+from rankfold.decompose import _auto  # noqa: F401  it registers the methods it chooses from
+from rankfold.decompose._als import alternate
+from rankfold.decompose._check import Mask, checked_generator
+from rankfold.decompose._complete import CompleteData
+from rankfold.decompose._compressed import compress
+from rankfold.decompose._cp_input import Input, checked_rank, read_input
+from rankfold.decompose._data import Data
+from rankfold.decompose._diagnostics import core_consistency, degeneracy
+from rankfold.decompose._methods import METHODS, Method, Settings
+from rankfold.decompose._rank_search import search_rank
+from rankfold.decompose._recorder import Callback, Recorder
+from rankfold.decompose._result import Agreement, CPDecomposition, RankStep
+from rankfold.decompose._runs import Run, agreeing_runs, as_cp
+from rankfold.formats import CP
+
+__all__ = ["cp"]
+
+# Choices of this library: runs of ``auto`` at most, and the relative error at which a fit leaves nothing to find.
+_RUNS = 10
+_EXACT = 1e-6
+# Sweeps over the tensor itself after a search in compressed coordinates.
+_FINAL_SWEEPS = 2
+_LOSSES = ("squared", "poisson")
+_FEATURES = {
+    "masked": "a mask",
+    "sparse": "a sparse tensor",
+    "nonnegative": "nonnegative=True",
+    "symmetric": "symmetric=True",
+    "poisson": "loss='poisson'",
+    "init": "init",
+}
+
+
+def cp(
+    x: Tensor | Any,
+    rank: int | None = None,
+    *,
+    method: str = "auto",
+    mask: Mask = None,
+    nonnegative: bool = False,
+    symmetric: bool = False,
+    loss: str = "squared",
+    restarts: int | None = None,
+    max_iterations: int | None = None,
+    tolerance: float | None = None,
+    init: CP | None = None,
+    generator: torch.Generator | int | None = None,
+    callback: Callback | None = None,
+) -> CPDecomposition:
+    """Write a tensor as a sum of as few outer products as it takes, ``x ≈ sum_r w_r a_r o b_r o ...``.
+
+    Arguments:
+        x: order 2 or more, float32 or float64 (half precision is widened), dense or ``torch.sparse_coo``; a torch
+            tensor or anything ``torch.as_tensor`` takes. It is not changed.
+        rank: number of components, or None to find it: components are added until what they gain is no more than
+            noise gives, and dropped again one by one.
+        method: ``'auto'`` or a name in ``rankfold.decompose.METHODS``.
+        mask: bool, True where an entry was observed; ``'nan'`` leaves NaN entries out.
+        nonnegative: keep all factors >= 0.
+        symmetric: all factors equal (up to a sign); x must not change when its modes are exchanged.
+        loss: ``'squared'``, or ``'poisson'`` for counts (``gradient_flow`` only).
+        restarts: largest number of independent runs; they end earlier once two agree. None means 10 for ``'auto'``
+            and 1 for the others.
+        max_iterations: bound on the iterations of the method, None for its own.
+        tolerance: stops the iterations of the method, None for its own rule.
+        init: factors to start from, for methods that take them.
+        generator: source of randomness (of the CPU) or a seed; None takes torch's global generator.
+        callback: called with every :class:`TracePoint`; returning True ends the search with the best so far.
+
+    Returns:
+        The components (unit columns, largest weight first), the error, and how sure they are.
+
+    Raises:
+        ShapeError: another dtype, order or shape than allowed, all entries zero, a mask that hides a whole slice.
+        NonFiniteError: NaN (without mask) or infinity.
+        RankError: a rank that no tensor of this shape has.
+        OptionError: an unknown option, or a combination that the method cannot do.
+
+    Reference:
+        Kolda and Bader 2009, "Tensor decompositions and applications", section 3; the methods name their own.
+
+    Example:
+        >>> import torch, rankfold
+        >>> a, b, c = (torch.randn(n, 3, dtype=torch.float64) for n in (6, 7, 8))
+        >>> parts = rankfold.cp(torch.einsum("ir,jr,kr->ijk", a, b, c), generator=0)
+        >>> parts.rank, parts.relative_error < 1e-6, parts.agreement.reached
+        (3, True, True)
+    """
+    chosen = METHODS[method]
+    _check_options(chosen, x, mask, nonnegative, symmetric, loss, init)
+    runs = (_RUNS if chosen.schedule else 1) if restarts is None else restarts
+    if isinstance(runs, bool) or not isinstance(runs, int) or runs < 1:
+        raise OptionError(f"cp: restarts must be a whole number from 1, got {restarts!r}; pass one or None.")
+    source = checked_generator("cp", generator)
+    recorder = Recorder(callback)
+    given = read_input(x, mask, precise=method != "als", unit_norm=chosen.unit_norm, rank=rank)
+    data = given.data
+    if rank is not None:
+        checked_rank(rank, data.shape)
+    settings = Settings(
+        generator=source,
+        recorder=recorder,
+        max_iterations=max_iterations,
+        tolerance=tolerance,
+        nonnegative=nonnegative,
+        symmetric=symmetric,
+        loss=loss,
+        init=None if init is None else _start(init, data, rank, given.scale),
+    )
+    factors, agreement, steps = _found(data, rank, settings, chosen, runs)
+    return _result(given, factors, agreement, steps, settings, method)
+
+
+def _found(
+    data: Data, rank: int | None, settings: Settings, method: Method, runs: int
+) -> tuple[list[Tensor], Agreement, tuple[RankStep, ...]]:
+    """Factors of the data, in compressed coordinates where that pays."""
+    plain = settings.nonnegative or settings.symmetric or settings.init is not None or method.name == "als"
+    squeeze = isinstance(data, CompleteData) and not plain
+    steps: tuple[RankStep, ...] = ()
+    known: list[Run] = []
+    start: list[Tensor] | None = None
+    if rank is None:
+        rank, start, steps = search_rank(data, settings, squeeze=squeeze)
+    squeezed = None
+    if squeeze and isinstance(data, CompleteData):
+        squeezed = compress(data.tensor, [rank] * len(data.shape), data.norm)
+    work: Data = data if squeezed is None else squeezed.data
+    if start is not None:
+        known = [_run(work, start if squeezed is None else squeezed.project(start))]
+    starts = method.schedule(work, rank) if method.schedule else repeat(method.solve)
+    best, agreement = agreeing_runs(work, rank, settings, starts, most=runs, exact=_EXACT, known=known)
+    if squeezed is None:
+        return best.factors, agreement, steps
+    factors = squeezed.expand(best.factors, dtype=data.dtype, device=data.device)
+    if max(best.relative_error, squeezed.lost) > _EXACT:
+        factors, _ = alternate(data, factors, settings, sweeps=_FINAL_SWEEPS, tolerance=0.0, name=method.name)
+    return factors, agreement, steps
+
+
+def _result(
+    given: Input,
+    factors: list[Tensor],
+    agreement: Agreement,
+    steps: tuple[RankStep, ...],
+    settings: Settings,
+    method: str,
+) -> CPDecomposition:
+    data = given.data
+    error = (2 * data.loss(factors)) ** 0.5 / data.norm
+    settings.recorder.note(method, error, factors[0].shape[1])
+    whole = as_cp(factors)
+    model = CP(whole.weights * given.scale, whole.factors).canonical()
+    tensor = data.tensor if isinstance(data, CompleteData) else None
+    return CPDecomposition(
+        tensor=model.to(dtype=given.like.dtype, device=given.like.device),
+        relative_error=error,
+        method=method,
+        trace=tuple(settings.recorder.points),
+        agreement=Agreement(agreement.runs, agreement.agreeing, error <= _EXACT),
+        degeneracy=degeneracy(factors),
+        core_consistency=None if tensor is None else core_consistency(tensor, factors),
+        rank_path=steps,
+    )
+
+
+def _run(data: Data, factors: list[Tensor]) -> Run:
+    return Run(factors, (2 * data.loss(factors)) ** 0.5 / data.norm)
+
+
+def _start(init: CP, data: Data, rank: int | None, scale: float) -> Sequence[Tensor]:
+    if init.shape != data.shape or init.rank != rank:
+        raise ShapeError(
+            f"cp: init has shape {init.shape} and rank {init.rank}, the tensor {data.shape} and rank {rank}; pass "
+            "an init of the same shape and rank."
+        )
+    start = CP(init.weights.detach() / scale, tuple(factor.detach() for factor in init.factors))
+    return [factor.to(device=data.device, dtype=data.dtype) for factor in start.balance().factors]
+
+
+def _check_options(
+    method: Method, x: object, mask: Mask, nonnegative: bool, symmetric: bool, loss: str, init: CP | None
+) -> None:
+    if loss not in _LOSSES:
+        raise OptionError(f"cp: loss must be one of {', '.join(_LOSSES)}, got {loss!r}; choose one of these.")
+    asked = {
+        "masked": mask is not None,
+        "sparse": isinstance(x, Tensor) and x.layout != torch.strided,
+        "nonnegative": nonnegative,
+        "symmetric": symmetric,
+        "poisson": loss == "poisson",
+        "init": init is not None,
+    }
+    for feature, wanted in asked.items():
+        if wanted and feature not in method.takes:
+            able = ", ".join(sorted(entry.name for entry in METHODS.values() if feature in entry.takes))
+            raise OptionError(
+                f"cp: the method {method.name!r} does not take {_FEATURES[feature]}; methods that do: {able or 'none'}."
+            )

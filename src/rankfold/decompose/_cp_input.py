@@ -1,0 +1,118 @@
+"""From what the user gives to data a solver can work on."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rankfold._errors import OptionError, RankError, ShapeError
+from rankfold.decompose._check import Mask, checked_mask, checked_tensor
+from rankfold.decompose._complete import CompleteData
+from rankfold.decompose._data import Data
+from rankfold.decompose._masked import MaskedData
+from rankfold.decompose._memory import check_memory, required_bytes
+from rankfold.decompose._sparse import SparseData
+
+__all__ = ["Input", "checked_rank", "read_input"]
+
+# Below so many bytes nobody runs out of memory, and asking the system costs more than it is worth.
+_LARGE = 2**28
+# Choice of this library: so many float32 entries are worth the precision of float64.
+_PRECISE_ENTRIES = 2**22
+# Norms outside of this range endanger squares and products in float32; choice of this library.
+_SAFE = (1e-12, 1e12)
+# Between these the squares of a norm neither vanish nor overflow in float64.
+_TINY, _HUGE = 1e-140, 1e140
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Checked data.
+
+    Arguments:
+        data: what solvers see.
+        like: an empty tensor with the dtype and device of the result.
+        scale: what the data were divided by.
+    """
+
+    data: Data
+    like: Tensor
+    scale: float
+
+
+def read_input(x: Any, mask: Mask, *, precise: bool, unit_norm: bool, rank: int | None) -> Input:
+    """Check a tensor and a mask, and choose the form of the data.
+
+    Arguments:
+        x: as for ``cp``.
+        mask: as for ``cp``.
+        precise: work in float64 where the data are small enough.
+        unit_norm: scale the data to norm 1.
+        rank: for the estimate of memory, None where it is to be found.
+
+    Returns:
+        The data; the input itself is not changed.
+
+    Raises:
+        ShapeError, NonFiniteError, OptionError: see ``cp``.
+    """
+    tensor = checked_tensor("cp", x)
+    if tensor.layout != torch.strided:
+        if mask is not None:
+            raise OptionError(
+                "cp: a sparse tensor takes no mask, because entries that are not listed count as zeros; pass a dense "
+                "tensor with a mask to leave entries out."
+            )
+        data = SparseData(tensor)
+        scale = _scale(data.values, unit_norm)
+        values = data.values / scale
+        scaled = torch.sparse_coo_tensor(data.indices, values, data.shape, check_invariants=False)
+        return Input(SparseData(scaled.coalesce()), values[:0], scale)
+    needed = required_bytes(tensor.shape, tensor.dtype, ranks=rank, masked=mask is not None)
+    if needed > _LARGE:
+        what = f"a dense tensor of shape {tuple(tensor.shape)}"
+        check_memory("cp", what, needed, tensor.device, "pass a sparse tensor, or a part of this one")
+    tensor, observed = checked_mask("cp", tensor, mask)
+    like = tensor.flatten()[:0] if tensor.is_contiguous() else tensor.new_empty(0)
+    scale = _scale(tensor, unit_norm)
+    if precise and tensor.numel() <= _PRECISE_ENTRIES:
+        tensor = tensor.double()
+    if scale != 1:
+        tensor = tensor / scale
+    return Input(CompleteData(tensor) if observed is None else MaskedData(tensor, observed), like, scale)
+
+
+def checked_rank(rank: object, shape: tuple[int, ...]) -> int:
+    """A number of components that a tensor of this shape can have.
+
+    Raises:
+        OptionError: not a whole number.
+        RankError: below 1, or above the largest rank of any tensor of this shape.
+    """
+    if isinstance(rank, bool) or not isinstance(rank, int):
+        raise OptionError(f"cp: rank must be a whole number or None, got {rank!r}; pass one of these.")
+    most = prod(shape) // max(shape)
+    if not 1 <= rank <= most:
+        raise RankError(
+            f"cp: rank must lie in 1..{most} for shape {tuple(shape)}, because no such tensor has a larger one; got "
+            f"{rank}, lower it or pass None to find it."
+        )
+    return rank
+
+
+def _scale(values: Tensor, unit_norm: bool) -> float:
+    """What to divide by: 1 wherever the data can stay as they are."""
+    norm = float(torch.linalg.vector_norm(values, dtype=torch.float64))
+    if not unit_norm and _SAFE[0] < norm < _SAFE[1]:
+        return 1.0
+    if not _TINY < norm < _HUGE:
+        # The squares have left the range of float64, or all entries are zero.
+        largest = float(values.abs().max())
+        if largest == 0:
+            raise ShapeError(
+                "cp: all entries are zero; there are no components to find, pass another tensor."
+            )
+        norm = largest * float(torch.linalg.vector_norm(values / largest, dtype=torch.float64))
+    return norm

@@ -1,0 +1,38 @@
+"""A few joint steps on all factors, by whichever method costs least for the data at hand."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from rankfold.decompose._als import alternate
+from rankfold.decompose._damped_step import DENSE_PARAMETERS
+from rankfold.decompose._data import Data
+from rankfold.decompose._gauss_newton import refine
+from rankfold.decompose._masked import MaskedData
+from rankfold.decompose._methods import Settings
+
+__all__ = ["improve"]
+
+
+def improve(
+    data: Data, factors: Sequence[Tensor], settings: Settings, *, steps: int, name: str
+) -> list[Tensor]:
+    """Lower the error by Gauss-Newton steps; with gaps and many parameters by alternating least squares.
+
+    There every product with the Gauss-Newton matrix reads the whole tensor twice, and a sweep with one small exact
+    solution per row gets further in the time.
+
+    Arguments:
+        data: what to fit.
+        factors: start; not changed.
+        settings: passed on.
+        steps: Gauss-Newton steps or sweeps.
+        name: for the trace.
+
+    Returns:
+        Balanced factors.
+    """
+    parameters = sum(factor.numel() for factor in factors)
+    if isinstance(data, MaskedData) and parameters > DENSE_PARAMETERS:
+        return alternate(data, list(factors), settings, sweeps=steps, tolerance=1e-6, name=name)[0]
+    return refine(data, factors, settings, iterations=steps, name=name)

@@ -1,0 +1,58 @@
+"""The rank of a tensor, with a fit of that rank."""
+
+from math import prod
+
+from torch import Tensor
+
+from rankfold.decompose._complete import CompleteData
+from rankfold.decompose._compressed import compress
+from rankfold.decompose._data import Data
+from rankfold.decompose._held_out import held_out_rank
+from rankfold.decompose._joint import improve
+from rankfold.decompose._masked import MaskedData
+from rankfold.decompose._methods import Settings
+from rankfold.decompose._rank_path import chosen_rank, rank_path, rank_steps
+from rankfold.decompose._result import RankStep
+
+__all__ = ["search_rank"]
+
+# Choices of this library: the first guess at what a rank is surely below, and the steps that polish the fit found.
+_FIRST_BOUND = 8
+_STEPS = 60
+
+
+def search_rank(
+    data: Data, settings: Settings, *, squeeze: bool
+) -> tuple[int, list[Tensor], tuple[RankStep, ...]]:
+    """Find the number of components.
+
+    Arguments:
+        data: the tensor.
+        settings: passed to the solvers.
+        squeeze: whether the search may work in compressed coordinates.
+
+    Returns:
+        The rank, factors of that rank, and the path that led there. Data with gaps are judged by entries held out,
+        others by what a component gains compared with noise.
+    """
+    if isinstance(data, MaskedData):
+        return held_out_rank(data, settings)
+    most = prod(data.shape) // max(data.shape)
+    bound = min(_FIRST_BOUND, most) if squeeze else most
+    while True:
+        squeezed = None
+        if squeeze and isinstance(data, CompleteData):
+            squeezed = compress(data.tensor, [bound] * len(data.shape), data.norm)
+        if squeezed is None:
+            bound = most
+        work: Data = data if squeezed is None else squeezed.data
+        lost = 0.0 if squeezed is None else squeezed.lost**2
+        path = rank_path(work, settings, most=bound, lost=lost, count=data.count, shape=data.shape)
+        rank = chosen_rank(path, data.count, data.shape)
+        # A search that ends at its bound says nothing about what lies beyond.
+        if bound == most or max(path.residuals) < bound or settings.recorder.stopped:
+            factors = improve(work, path.factors[rank], settings, steps=_STEPS, name="rank")
+            if squeezed is not None:
+                factors = squeezed.expand(factors, dtype=data.dtype, device=data.device)
+            return rank, factors, rank_steps(path, data.count, data.shape)
+        bound = min(2 * bound, most)
