@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rankfold.linalg import _mode_gram as module
-from rankfold.linalg import mode_gram, mode_product, mode_project, unfold
+from rankfold.linalg import mode_correlate, mode_gram, mode_product, mode_project, unfold
 
 SHAPES = [(3, 4), (1, 5, 1), (7, 1, 3, 2), (130, 4, 9), (4, 130, 9), (4, 9, 130)]
 
@@ -48,3 +48,16 @@ def test_projection_is_the_mode_product(shape: tuple[int, ...]) -> None:
         result = mode_project(tensor, matrix, mode)
         assert result.is_contiguous()
         assert torch.allclose(result, mode_product(tensor, matrix, mode), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("entries", [1, 64, 1 << 18])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_correlation_is_the_product_of_unfoldings(
+    shape: tuple[int, ...], entries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_ENTRIES", entries)
+    a = torch.randn(shape, dtype=torch.float64)
+    for mode in range(a.ndim):
+        b = torch.randn(*shape[:mode], 2, *shape[mode + 1 :], dtype=torch.float64)
+        expected = unfold(a, mode) @ unfold(b, mode).mT
+        assert torch.allclose(mode_correlate(a, b, mode), expected, rtol=0, atol=1e-11)

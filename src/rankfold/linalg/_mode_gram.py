@@ -12,7 +12,7 @@ from torch import Tensor
 from rankfold.linalg._gemm import product
 from rankfold.linalg._precision import spectrum_dtype
 
-__all__ = ["mode_gram", "mode_project"]
+__all__ = ["mode_correlate", "mode_gram", "mode_project"]
 
 # Choices of this library. Blocks of 2 MB stay in the cache of a processor while they are converted and multiplied; a
 # GPU wants large ones.
@@ -42,17 +42,39 @@ def mode_gram(tensor: Tensor, mode: int, *, dtype: torch.dtype | None = None) ->
     size = tensor.shape[mode]
     gram = torch.zeros(size, size, dtype=exact, device=tensor.device)
     if dtype not in (None, exact):
-        for block in _columns(tensor, mode):
+        for block in _columns(tensor, mode, _width(tensor, mode)):
             part = block.to(dtype)
             gram += product(part, part.mT)
         return gram
     strip = max(-(-size // 4), _STRIP)
-    for block in _columns(tensor, mode):
+    for block in _columns(tensor, mode, _width(tensor, mode)):
         part = block.to(exact)
         for start in range(0, size, strip):
             stop = min(start + strip, size)
             gram[start:stop, :stop].addmm_(part[start:stop], part[:stop].mT)
     return gram.tril() + gram.tril(-1).mT
+
+
+def mode_correlate(a: Tensor, b: Tensor, mode: int) -> Tensor:
+    """Inner products of all pairs of slices, ``Mat(a) Mat(b)ᵀ``.
+
+    Arguments:
+        a, b: of equal shape but for the mode, and of one dtype.
+        mode: the mode.
+
+    Returns:
+        ``(a.shape[mode], b.shape[mode])``.
+
+    Example:
+        >>> import torch
+        >>> mode_correlate(torch.ones(2, 3, 4), torch.ones(2, 1, 4), 1).tolist()
+        [[8.0], [8.0], [8.0]]
+    """
+    result = torch.zeros(a.shape[mode], b.shape[mode], dtype=a.dtype, device=a.device)
+    width = _width(a, mode)
+    for left, right in zip(_columns(a, mode, width), _columns(b, mode, width), strict=True):
+        result += product(left, right.mT)
+    return result
 
 
 def mode_project(tensor: Tensor, matrix: Tensor, mode: int) -> Tensor:
@@ -88,12 +110,16 @@ def _view(tensor: Tensor, mode: int) -> Tensor:
     return tensor.contiguous().view(prod(shape[:mode]), shape[mode], prod(shape[mode + 1 :]))
 
 
-def _columns(tensor: Tensor, mode: int) -> Iterator[Tensor]:
-    """The unfolding (n, N) in blocks of columns, in any order."""
+def _width(tensor: Tensor, mode: int) -> int:
+    """Columns per block."""
+    entries = _ENTRIES if tensor.device.type == "cpu" else _ENTRIES_ON_A_GPU
+    return max(entries // tensor.shape[mode], 1)
+
+
+def _columns(tensor: Tensor, mode: int, width: int) -> Iterator[Tensor]:
+    """The unfolding (n, N) in blocks of about so many columns; their order depends on the other modes only."""
     view = _view(tensor, mode)
     before, size, after = view.shape
-    entries = _ENTRIES if tensor.device.type == "cpu" else _ENTRIES_ON_A_GPU
-    width = max(entries // size, 1)
     if before == 1 or after >= width:
         for slab in view:
             yield from slab.split(width, dim=1)
