@@ -61,6 +61,13 @@ def test_forms_against_dense(
         assert int((form.weights == 0).sum()) == len(gone)
         for factor in form.factors:
             assert_same(torch.linalg.vector_norm(factor, dim=0), torch.ones(rank).double(), terms=max(shape))
+        # The sign of a weight goes to the first mode.
+        for mode, (new, old) in enumerate(zip(normal.factors, value.factors, strict=True)):
+            turned = (new * old).sum(0) * (value.weights.sign() if mode == 0 else 1)
+            assert bool((turned >= 0).all())
+    for factor in canonical.factors:
+        first = torch.eye(factor.shape[0], 1, dtype=torch.float64)
+        assert torch.equal(factor[:, rank - len(gone) :], first.expand(-1, len(gone)))
     assert normal.weights[gone].tolist() == [0] * len(gone)
     lengths = torch.stack([torch.linalg.vector_norm(factor, dim=0) for factor in balanced.factors])
     assert torch.equal(balanced.weights, torch.ones(rank).double())

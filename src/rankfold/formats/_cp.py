@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from rankfold._errors import ShapeError
+from rankfold._errors import NonFiniteError, ShapeError
 from rankfold.formats._checks import as_tensor, check_one_of, check_permutation, ranks_within
 from rankfold.formats._cp_eliminate import component_root, eliminate
 from rankfold.formats._cp_forms import balanced, canonical_order, positive_columns, unit_columns
@@ -192,6 +192,7 @@ class CP(Format):
         Raises:
             OptionError: not exactly one of tolerance and ranks, or a tolerance outside [0, 1).
             RankError: a number of components outside 1..R.
+            NonFiniteError: weights or factors hold NaN or infinity.
 
         Reference:
             Hassibi and Stork 1993, "Second order derivatives for network pruning: Optimal Brain Surgeon",
@@ -206,6 +207,8 @@ class CP(Format):
         """
         check_one_of("CP.truncate", tolerance, ranks)
         count = 1 if ranks is None else ranks_within("CP.truncate", ranks, (self.rank,))[0]
+        if not all(bool(tensor.isfinite().all()) for tensor in self.tensors):
+            raise NonFiniteError("CP.truncate: weights or factors hold NaN or infinity; all must be finite.")
         mantissa, exponent, units = unit_columns(*_detached(self))
         largest = _largest(exponent)
         if tolerance is not None:

@@ -35,7 +35,10 @@ def unit_columns(weights: Tensor, factors: Sequence[Tensor]) -> tuple[Tensor, Te
 
 def balanced(mantissa: Tensor, exponent: Tensor, units: Sequence[Tensor]) -> list[Tensor]:
     """Columns of equal norm in every mode whose products are the components."""
-    share = torch.where(mantissa > 0, shifted(mantissa ** (1 / len(units)), exponent / len(units)), 0.0)
+    # A whole power of two per mode and the rest in the root, for a fractional one would cost digits.
+    whole = (exponent / len(units)).floor()
+    root = (mantissa * torch.exp2(exponent - whole * len(units))) ** (1 / len(units))
+    share = torch.where(mantissa > 0, shifted(root, whole), 0.0)
     return [unit * share for unit in units]
 
 

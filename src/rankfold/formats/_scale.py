@@ -34,7 +34,7 @@ def scaled(tensor: Tensor, *, columns: bool = False) -> tuple[Tensor, Tensor]:
 
 
 def shifted(tensor: Tensor, exponent: Tensor) -> Tensor:
-    """Multiply by powers of two that may lie far out of range themselves."""
+    """Multiply numbers not far from 1 by powers of two that may lie far out of range."""
     # Beyond 2^2000 any result is zero or infinite; in two halves neither factor leaves the range before.
     bounded = exponent.clamp(-2000, 2000)
     half = (bounded / 2).floor()

@@ -1,5 +1,7 @@
 """What every format keeps."""
 
+import copy
+import pickle
 from collections.abc import Sequence
 from dataclasses import FrozenInstanceError, fields
 from typing import Any, ClassVar
@@ -8,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rankfold._errors import OptionError, RankError, ShapeError
+from rankfold._errors import NonFiniteError, OptionError, RankError, ShapeError
 from rankfold.testing._rounding import assert_same
 
 __all__ = ["FormatContract"]
@@ -83,6 +85,14 @@ class FormatContract:
         for field in fields(value):
             with pytest.raises(FrozenInstanceError):
                 setattr(value, field.name, None)
+
+    def test_copies_are_independent(self, shape: tuple[int, ...]) -> None:
+        value = self._value(shape)
+        dense = value.to_dense()
+        copies = [copy.deepcopy(value), pickle.loads(pickle.dumps(value))]
+        for part in self.parts(value):
+            part.zero_()
+        assert all(torch.equal(other.to_dense(), dense) for other in copies)
 
     def test_nothing_changes_the_value(self, shape: tuple[int, ...]) -> None:
         value, other = self._value(shape), self._value(shape, 1)
@@ -237,6 +247,14 @@ class FormatContract:
         for result in (zero.truncate(tolerance=0.1), zero.canonical(), zero.to_tucker()):
             assert torch.equal(result.to_dense(), torch.zeros(shape, dtype=torch.float64))
         assert set(self.free_ranks(zero.truncate(tolerance=0.0))) == {1}
+
+    @pytest.mark.parametrize("number", [float("nan"), float("inf")])
+    def test_not_finite(self, number: float) -> None:
+        value = self._multiplied(self._value(self.shapes[0]), number)
+        for options in ({"tolerance": 0.1}, {"ranks": 1}):
+            with pytest.raises(NonFiniteError, match="NaN or infinity"):
+                value.truncate(**options)
+        assert not value.norm().isfinite()
 
     def test_truncation_options(self) -> None:
         value = self._value(self.shapes[0])
