@@ -61,6 +61,16 @@ def test_error_of_tt_svd(
     assert result.dtype == dtype
 
 
+def test_rounding_of_the_own_precision_goes_at_any_tolerance() -> None:
+    single = TT(tuple(core.float() for core in random_tt((5, 6, 5), (2, 2)).cores))
+    dense = single.to_dense()
+    assert TT.from_dense(dense, tolerance=0.0).ranks == (2, 2)
+    assert TT.from_dense(dense.double(), tolerance=0.0).ranks == (5, 5)
+    wide = TT.from_dense(dense, ranks=5)
+    assert wide.ranks == (5, 5)
+    assert wide.truncate(tolerance=0.0).ranks == (2, 2)
+
+
 @given(
     shape=st.lists(st.integers(1, 5), min_size=2, max_size=5).map(tuple),
     ranks=st.lists(st.integers(1, 6), min_size=4, max_size=4),
