@@ -30,6 +30,17 @@ def test_assignment_is_the_best(rows: int, columns: int, seed: int, whole: bool)
     assert abs(sum(float(gains[row, column]) for row, column in pairs) - best) < 1e-12
 
 
+def test_assignments_that_turn_long_paths_around() -> None:
+    everything = torch.tensor(list(permutations(range(7))))
+    for seed in range(60):
+        gains = torch.rand(7, 7, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        # Rows that want the same columns push each other on.
+        gains = gains + 2 * torch.arange(7) * torch.rand(7, 1, dtype=torch.float64)
+        pairs = best_assignment(gains.tolist())
+        best = gains[torch.arange(7), everything].sum(1).amax()
+        assert abs(sum(float(gains[row, column]) for row, column in pairs) - float(best)) < 1e-12
+
+
 def test_hundreds_of_components() -> None:
     order = torch.randperm(200)
     noise = torch.rand(200, 200, dtype=torch.float64)
