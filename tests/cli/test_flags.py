@@ -7,8 +7,10 @@ import pytest
 
 from rankfold.cli import main
 from rankfold.cli._bench_layer_config import BenchLayerConfig
+from rankfold.cli._decompose_config import FORMATS, DecomposeConfig
 from rankfold.cli._train_config import TrainConfig
-from rankfold.data import DATASETS
+from rankfold.data import DATASETS, TENSOR_FILES
+from rankfold.decompose import METHODS
 from rankfold.models import MODELS
 from rankfold.training import INTEGRATORS
 
@@ -24,6 +26,25 @@ BENCH_LAYER_FLAGS = [
     "--stride",
     "--threads",
     "--training",
+]
+DECOMPOSE_FLAGS = [
+    "--device",
+    "--energy",
+    "--format",
+    "--help",
+    "--key",
+    "--loss",
+    "--mask",
+    "--method",
+    "--nonnegative",
+    "--out",
+    "--rank",
+    "--ranks",
+    "--restarts",
+    "--seed",
+    "--symmetric",
+    "--threads",
+    "--tolerance",
 ]
 FLAGS = [
     "--batch-size",
@@ -61,7 +82,10 @@ def help_text(capsys, *words):
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("command", "flags"), [("train", FLAGS), ("bench-layer", BENCH_LAYER_FLAGS)])
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [("train", FLAGS), ("bench-layer", BENCH_LAYER_FLAGS), ("decompose", DECOMPOSE_FLAGS)],
+)
 def test_flags(command, flags, capsys):
     rows = re.findall(r"^\W (?:-h, )?(--[a-z-]+)", help_text(capsys, command), re.MULTILINE)
     assert sorted(rows) == flags
@@ -73,14 +97,24 @@ def test_the_help_names_every_choice(capsys):
         assert "{" + ",".join(registry) + "}" in text
 
 
+def test_the_help_of_decompose_names_every_choice(capsys):
+    text = help_text(capsys, "decompose")
+    assert "{" + ",".join(FORMATS) + "}" in text
+    for method in METHODS:
+        assert method in text
+    for kind in TENSOR_FILES:
+        assert kind in text
+
+
 def test_commands(capsys):
     text = help_text(capsys)
     assert "train" in text
     assert "inspect" in text
     assert "bench-layer" in text
+    assert "decompose" in text
 
 
-@pytest.mark.parametrize("config", [TrainConfig, BenchLayerConfig])
+@pytest.mark.parametrize("config", [TrainConfig, BenchLayerConfig, DecomposeConfig])
 def test_every_setting_is_described(config):
     described = re.findall(r"^        (\w+): ", config.__doc__ or "", re.MULTILINE)
     assert described == [field.name for field in fields(config)]

@@ -269,10 +269,10 @@ def test_an_unknown_kind(tmp_path):
 
 def test_a_great_file_is_measured_without_reading(tmp_path):
     path = tmp_path / "x.npy"
-    shape = (10**4, 10**4, 10**4)
+    shape = (5000, 5000, 5000)
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-        file.truncate(file.tell() + 4 * 10**12)  # a hole, which takes no space
+        file.truncate(file.tell() + 5 * 10**11)  # a hole, which takes no space
     source = open_tensor(path)
     assert source.shape == shape
-    assert source.read_bytes == 4 * 10**12
+    assert source.read_bytes == 5 * 10**11

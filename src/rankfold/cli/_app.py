@@ -8,6 +8,8 @@ from rankfold._errors import RankfoldError
 from rankfold.cli._arguments import parse
 from rankfold.cli._bench_layer import bench_layer
 from rankfold.cli._bench_layer_config import BenchLayerConfig
+from rankfold.cli._decompose import decompose
+from rankfold.cli._decompose_config import DecomposeConfig
 from rankfold.cli._inspect import inspect
 from rankfold.cli._interrupt import Interrupted
 from rankfold.cli._train import train
@@ -35,6 +37,8 @@ def run(argv: Sequence[str]) -> int:
             train(command)
         elif isinstance(command, BenchLayerConfig):
             bench_layer(command)
+        elif isinstance(command, DecomposeConfig):
+            decompose(command)
         else:
             inspect(command)
         sys.stdout.flush()

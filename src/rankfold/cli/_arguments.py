@@ -9,17 +9,20 @@ import tyro
 from rankfold._errors import OptionError
 from rankfold.cli._bench_layer_config import BenchLayerConfig, checked_bench
 from rankfold.cli._check_config import checked
+from rankfold.cli._decompose_config import DecomposeConfig, checked_decompose
 from rankfold.cli._inspect import InspectConfig
 from rankfold.cli._run_folder import RunFolder
 from rankfold.cli._train_config import TrainConfig
 
 __all__ = ["parse"]
 
+Command = TrainConfig | InspectConfig | BenchLayerConfig | DecomposeConfig
+
 # What may change when a run is taken up again: none of it changes what has been trained so far.
 _MAY_CHANGE = ("epochs", "threads", "data_dir", "device", "resume")
 
 
-def parse(argv: Sequence[str]) -> TrainConfig | InspectConfig | BenchLayerConfig:
+def parse(argv: Sequence[str]) -> Command:
     """Read the words of a command line.
 
     Arguments:
@@ -36,6 +39,8 @@ def parse(argv: Sequence[str]) -> TrainConfig | InspectConfig | BenchLayerConfig
     command = _parsed(argv, TrainConfig())
     if isinstance(command, BenchLayerConfig):
         return checked_bench(command)
+    if isinstance(command, DecomposeConfig):
+        return checked_decompose(command)
     if not isinstance(command, TrainConfig):
         return command
     if command.resume is None:
@@ -55,14 +60,15 @@ def parse(argv: Sequence[str]) -> TrainConfig | InspectConfig | BenchLayerConfig
     return checked(command)
 
 
-def _parsed(argv: Sequence[str], defaults: TrainConfig) -> TrainConfig | InspectConfig | BenchLayerConfig:
+def _parsed(argv: Sequence[str], defaults: TrainConfig) -> Command:
     train = Annotated[TrainConfig, tyro.conf.subcommand("train", default=defaults, prefix_name=False)]
     inspect = Annotated[InspectConfig, tyro.conf.subcommand("inspect", prefix_name=False)]
     bench_layer = Annotated[BenchLayerConfig, tyro.conf.subcommand("bench-layer", prefix_name=False)]
-    commands: Any = train | inspect | bench_layer  # pyright: ignore[reportOperatorIssue]
+    decompose = Annotated[DecomposeConfig, tyro.conf.subcommand("decompose", prefix_name=False)]
+    commands: Any = train | inspect | bench_layer | decompose  # pyright: ignore[reportOperatorIssue]
     return tyro.cli(
         commands,
         prog="rankfold",
-        description="Train networks in low-rank Tucker form, look at runs and files, and time layers.",
+        description="Train networks in low-rank form, decompose tensors, look at runs and files, and time layers.",
         args=list(argv),
     )

@@ -7,24 +7,33 @@ from rankfold.report._bench_layer import (
     break_even_rank,
     verdict,
 )
+from rankfold.report._decomposition import decomposition_report
+from rankfold.report._decomposition_display import DecompositionDisplay
+from rankfold.report._decomposition_figures import draw_decomposition
+from rankfold.report._decomposition_summary import decomposition_summary
 from rankfold.report._layers import layer_rows, layouts_of, saved_share
-from rankfold.report._tables import facts_table, layers_table, ranks_table, tensors_table
+from rankfold.report._tables import facts_table, layers_table, ranks_table, sizes, tensors_table
 from rankfold.report._training_display import TrainingDisplay
 from rankfold.report._training_view import TrainingStatus, training_view
 
 __all__ = [
+    "DecompositionDisplay",
     "LayerBench",
     "RankBench",
     "TrainingDisplay",
     "TrainingStatus",
     "bench_layer_table",
     "break_even_rank",
+    "decomposition_report",
+    "decomposition_summary",
+    "draw_decomposition",
     "facts_table",
     "layer_rows",
     "layers_table",
     "layouts_of",
     "ranks_table",
     "saved_share",
+    "sizes",
     "tensors_table",
     "training_view",
     "verdict",
