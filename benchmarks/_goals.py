@@ -32,7 +32,7 @@ GOALS = (
     Goal(7, "TDLRT step of a multilayer perceptron", "step"),
     Goal(8, "CP decomposition of collinear factors", None),
     Goal(9, "CP decomposition, time of a sweep", None),
-    Goal(10, "Tucker decomposition, 200 x 200 x 200", None),
+    Goal(10, "Tucker decomposition, 200 x 200 x 200", "tucker"),
     Goal(11, "import", "import_time"),
     Goal(12, "graphs compiled after rank changes", "compile"),
 )

@@ -52,13 +52,13 @@ def st_hosvd(
 
 
 def leading_basis(tensor: Tensor, mode: int, rank: int) -> Tensor:
-    """The r leading left singular vectors (n, r) of an unfolding, in the dtype of the tensor."""
+    """The r leading left singular vectors (n, r) of an unfolding (n, N) with r < n and r <= N."""
     size = tensor.shape[mode]
     if size * size > tensor.numel():
         # The unfolding is tall: the smaller Gram matrix is that of its columns, and QR restores orthogonality.
         rows = unfold(tensor, mode).to(spectrum_dtype(tensor))
         _, right = torch.linalg.eigh(rows.mT @ rows)
-        return orthonormalize(_filled(rows @ right.flip(-1)[:, :rank], rank)).to(tensor.dtype)
+        return orthonormalize(rows @ right.flip(-1)[:, :rank]).to(tensor.dtype)
     if _float32_pays(tensor):
         squares, vectors = torch.linalg.eigh(mode_gram(tensor, mode, dtype=torch.float32))
         if _is_harmless(squares.flip(-1), rank):
@@ -90,16 +90,10 @@ def randomized_basis(generator: torch.Generator) -> Basis:
     return basis
 
 
-def _filled(matrix: Tensor, rank: int) -> Tensor:
-    """Zero columns up to the rank; QR makes them some directions orthogonal to the rest."""
-    return torch.nn.functional.pad(matrix, (0, rank - matrix.shape[1]))
-
-
 def _float32_pays(tensor: Tensor) -> bool:
     """On processors float32 products take less than half the time; a lowered precision setting would spoil them."""
     return (
-        tensor.dtype == torch.float64
-        and tensor.device.type == "cpu"
+        tensor.device.type == "cpu"
         and tensor.numel() >= _LARGE
         and torch.get_float32_matmul_precision() == "highest"
     )

@@ -96,8 +96,12 @@ def mode_project(tensor: Tensor, matrix: Tensor, mode: int) -> Tensor:
     view = _view(tensor, mode)
     before, _, after = view.shape
     if after == 1:
-        # With the small operand on the left the product is nearly twice as fast as the other way round.
-        result = product(matrix.contiguous(), view[:, :, 0].mT).mT.contiguous()
+        # With the small operand on the left the product is nearly twice as fast as the other way round; block by
+        # block, so that its transpose does not exist beside the result.
+        rows = _width(tensor, mode)
+        result = view.new_empty(before, matrix.shape[0])
+        for block, part in zip(view[:, :, 0].split(rows), result.split(rows), strict=True):
+            part.copy_(product(matrix.contiguous(), block.mT).mT)
     elif before == 1:
         result = product(matrix.contiguous(), view[0])
     else:
