@@ -18,15 +18,16 @@ __all__ = ["masked_tucker"]
 # Choices of this library: the weights of the gaps that are tried one after another, the share of observed entries held
 # out for it, how far their squared error must fall for a smaller weight to be preferred (for none at all it must
 # halve, as it does where the data have these ranks exactly), how many weights in a row may miss the best error by how
-# much before smaller ones are given up, and the share of the squared error below which a fit has stalled. The last is
-# the same on the way and in the end, since stopping early shrinks too.
+# much before smaller ones are given up, and the shares of the squared error below which a fit has stalled on the way
+# and in the end; stopping early shrinks too, so that the end is not much stricter than what was tested.
 _SHRINKAGES = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 1e-4, 0.0)
 _HELD_OUT = 0.1
-_BETTER = 0.99
+_BETTER = 0.97
 _MUCH_BETTER = 0.5
 _WORSE = 1.02
 _PATIENCE = 3
 _STALLED = 3e-3
+_STALLED_AT_LAST = 1e-3
 
 
 def masked_tucker(
@@ -81,7 +82,7 @@ def masked_tucker(
         tensor,
         torch.where(observed, 1.0, chosen).to(tensor.dtype),
         found,
-        stalled=_STALLED,
+        stalled=_STALLED_AT_LAST,
         max_iterations=0 if recorder.stopped else max_iterations,
         note=lambda residual: recorder.note("gauss-newton", error(residual), max(ranks)),
     )

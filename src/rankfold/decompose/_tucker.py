@@ -43,7 +43,7 @@ def tucker(
     A tolerance or energy is met by a sequentially truncated HOSVD. Given ranks start from it and are improved by
     higher-order orthogonal iteration until a sweep lowers the squared error by less than 1e-5 of it.
 
-    With gaps, Gauss-Newton steps fit the observed entries until one lowers the squared error by less than 0.3 %. The
+    With gaps, Gauss-Newton steps fit the observed entries until one lowers the squared error by less than 0.1 %. The
     model is drawn to zero in the gaps as far as a tenth of the observed entries, held out at first, is predicted
     better for it; so take off what all entries share (a mean, or one per variable) before. With ``nonnegative``
     hierarchical alternating least squares runs until a sweep lowers the squared error by less than 1e-5 of it.

@@ -16,8 +16,8 @@ __all__ = ["weighted_tucker"]
 # Choices of this library: the error below which a fit is exact; conjugate gradients stop at this share of the
 # gradient or after so many steps; a step is halved so often.
 _EXACT = {torch.float64: 1e-26, torch.float32: 1e-12}
-_FORCING = 0.1
-_INNER = 20
+_FORCING = 0.3
+_INNER = 12
 _HALVINGS = 12
 
 
