@@ -131,6 +131,55 @@ def test_symmetric_components(order: int, signs: list[float]) -> None:
     assert int((carried < 0).sum()) == signs.count(-1)
 
 
+@pytest.mark.parametrize("order", [3, 4])
+def test_symmetric_and_nonnegative(order: int) -> None:
+    vectors = torch.rand(6, 3, generator=torch.Generator().manual_seed(11), dtype=F64)
+    data = CompleteData(_unit_norm(balanced_outer([vectors] * order)))
+    factors = solve(data, 3, _settings(symmetric=True, nonnegative=True))
+    assert min(float(factor.min()) for factor in factors) >= 0
+    assert all(torch.equal(factor, factors[0]) for factor in factors)
+    assert _error(data, factors) < 1e-6
+
+
+def test_fewer_components_than_asked_for_are_filled_up() -> None:
+    vectors = torch.randn(5, 1, generator=torch.Generator().manual_seed(12), dtype=F64)
+    data = CompleteData(_unit_norm(balanced_outer([vectors] * 3)))
+    for symmetric in (False, True):
+        factors = solve(data, 3, _settings(symmetric=symmetric))
+        assert [tuple(factor.shape) for factor in factors] == [(5, 3)] * 3
+        assert _error(data, factors) < 1e-10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("size", "rank", "kind", "runs", "least"),
+    [
+        (20, 10, "orthogonal", 5, 5),
+        (16, 16, "orthogonal", 5, 5),
+        (15, 5, "collinear", 4, 4),
+        (10, 8, "wide", 5, 5),
+        (8, 11, "normal", 5, 5),
+    ],
+)
+def test_success_over_seeds(size: int, rank: int, kind: str, runs: int, least: int) -> None:
+    """Relative error below 1e-4 on exact data: orthogonal, congruence .99, weights 1 to 1e-3, more than n."""
+    good = 0
+    for seed in range(runs):
+        generator = torch.Generator().manual_seed(seed)
+        if kind == "orthogonal":
+            parts = [_orthonormal(size, rank, generator) for _ in range(3)]
+        elif kind == "collinear":
+            congruence = torch.full((rank, rank), 0.99, dtype=F64).fill_diagonal_(1.0)
+            root = torch.linalg.cholesky(congruence)
+            parts = [_orthonormal(size, rank, generator) @ root.mT for _ in range(3)]
+        else:
+            parts = [_normal(size, rank, generator) for _ in range(3)]
+        tensor = _weighted(parts, 1e-3) if kind == "wide" else _unit_norm(balanced_outer(parts))
+        data = CompleteData(tensor)
+        good += _error(data, solve(data, rank, _settings(100 + seed))) < 1e-4
+    assert good >= least
+
+
 def test_symmetric_refuses_what_is_not() -> None:
     data = CompleteData(torch.randn(4, 4, 4, dtype=F64))
     with pytest.raises(ShapeError, match="transpose"):

@@ -22,7 +22,7 @@ NAME = "gradient_flow"
 # candidates for a drop that are tried out and the sweeps of a trial, sweeps of the polish.
 _WIDTH = 2
 _WIDE_SWEEPS, _DROP_SWEEPS, _POLISH_SWEEPS = 100, 20, 1000
-_CANDIDATES, _TRIAL_SWEEPS = 4, 3
+_CANDIDATES, _TRIAL_SWEEPS = 12, 3
 # The polish stops once a sweep lowers the loss by less than this share of it.
 _TOLERANCE = 1e-9
 _NOTE_EVERY = 20

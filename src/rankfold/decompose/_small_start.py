@@ -95,7 +95,7 @@ def fresh_pool(data: Data, count: int, level: float, settings: Settings) -> Pool
     if not symmetric:
         return Pool(vectors, None, order)
     signs = torch.ones(count)
-    if order % 2 == 0:
+    if order % 2 == 0 and not settings.nonnegative:
         signs = 2.0 * torch.randint(2, (count,), generator=settings.generator) - 1
     return Pool(vectors, signs.to(vectors[0]), order)
 

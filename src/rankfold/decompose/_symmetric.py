@@ -114,6 +114,8 @@ def symmetrize(factors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     units = torch.nn.functional.normalize(columns, dim=1, eps=torch.finfo(torch.float64).tiny)
     # Columns equal up to their signs share the dominant left singular vector, whatever the signs are.
     directions = torch.linalg.svd(units, full_matrices=False).U[:, :, :1]
+    # Of the two ends of a direction take the one that keeps non-negative components so.
+    directions = directions * torch.where(directions.sum(1, keepdim=True) < 0, -1.0, 1.0)
     sizes = (directions * columns).sum(1).prod(1)
     signs = torch.where(sizes < 0, -1.0, 1.0)
     vectors = directions[:, :, 0] * sizes.abs().pow(1 / order).unsqueeze(1)
