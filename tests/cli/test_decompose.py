@@ -2,8 +2,10 @@
 
 import csv
 import json
+import os
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -390,8 +392,8 @@ def test_what_does_not_fit_is_refused_before_it_is_read(solver, folder, capsys):
     message = failure(capsys)
     assert "decompose: great.npy of shape 5000x5000x5000 needs " in message
     amount, unit = message.partition("needs ")[2].split()[:2]
-    assert unit.startswith("GiB")
-    assert float(amount) > 2 * 5e11 / 2**30  # what is read and a copy
+    assert unit.startswith("TiB")
+    assert float(amount) > 2 * 5e11 / 2**40  # what is read and a copy
     assert "are free on cpu; pass a part of it, or write it sparse" in message
     assert solver.calls == ()
 
@@ -430,3 +432,57 @@ def test_inspect_knows_the_file(solver, capsys):
     assert decompose("x.npy", "--out", "run") == 0
     assert main(["inspect", "run/factors.safetensors"]) == 0
     assert "factor_2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "rank"),
+    [
+        ([], [2]),
+        (["--nonnegative", "--rank", "2"], [2]),
+        (["--format", "tucker", "--tolerance", "1e-3"], [2, 2, 2]),
+        (["--format", "tucker", "--ranks", "2", "2", "2"], [2, 2, 2]),
+        (["--format", "tt", "--tolerance", "1e-3"], [2, 2]),
+    ],
+)
+def test_the_real_solvers(words, rank, folder):
+    rng = np.random.default_rng(1)
+    x = np.einsum("ir,jr,kr->ijk", *(rng.uniform(size=(n, 2)) for n in (7, 6, 5)))
+    np.save("x.npy", x)
+    assert decompose("x.npy", *words, "--out", "run") == 0
+    told = summary(folder / "run")
+    assert told["ranks"] == rank
+    model = load_decomposition(folder / "run" / "factors.safetensors").to_dense().numpy()
+    error = np.linalg.norm(model - x) / np.linalg.norm(x)
+    assert error <= 2e-3
+    assert told["relative_error"] == pytest.approx(error, rel=1e-3, abs=1e-7)
+
+
+def test_the_real_solvers_with_gaps_and_sparse(folder):
+    rng = np.random.default_rng(1)
+    x = np.einsum("ir,jr,kr->ijk", *(rng.uniform(size=(n, 2)) for n in (7, 6, 5)))
+    holed = np.where(rng.uniform(size=x.shape) < 0.2, np.nan, x)
+    np.save("gaps.npy", holed)
+    assert decompose("gaps.npy", "--mask", "nan", "--rank", "2", "--out", "gaps") == 0
+    model = load_decomposition(folder / "gaps" / "factors.safetensors").to_dense().numpy()
+    assert np.linalg.norm(model - x) <= 1e-3 * np.linalg.norm(x)
+    indices = np.argwhere(x > 0)
+    lines = (" ".join(map(str, (*(index + 1), x[tuple(index)]))) for index in indices)
+    (folder / "x.tns").write_text("\n".join(lines))
+    assert decompose("x.tns", "--rank", "2", "--out", "sparse") == 0
+    assert summary(folder / "sparse")["relative_error"] <= 1e-3
+
+
+AMINO = Path(os.environ.get("RANKFOLD_DATA", "")) / "tensors" / "amino_fluorescence.npz"
+
+
+@pytest.mark.skipif(not AMINO.is_file(), reason="RANKFOLD_DATA names no folder with this measurement")
+def test_three_amino_acids(folder, capsys):
+    assert decompose(str(AMINO), "--key", "X", "--out", "run") == 0
+    assert "3 (found)" in capsys.readouterr().out
+    told = summary(folder / "run")
+    assert told["relative_error"] == pytest.approx(0.0250, abs=1e-3)
+    assert told["agreement"]["reached"]
+    samples = np.loadtxt(folder / "run" / "mode_0.csv", delimiter=",", skiprows=1)
+    concentrations = np.load(AMINO)["Y"]
+    cosines = np.abs(np.corrcoef(samples.T, concentrations.T)[:3, 3:])
+    assert np.all(cosines.max(0) > 0.99)

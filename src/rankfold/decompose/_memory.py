@@ -16,6 +16,12 @@ _GROUP = Path("/sys/fs/cgroup")  # of the container, version 2
 # Choice of this library: components that a search for the rank is counted with.
 _UNKNOWN_RANK = 32
 _INDEX_BYTES = 8  # of an int64
+_SPECTRUM_BYTES = 8  # of a float64
+# Tensors of the size of the data that exist at once beside them, as tests/decompose/test_memory.py measures.
+_COPIES = {"cp": 2, "tucker": 1, "tt": 3}
+_COPIES_WITH_GAPS = {"cp": 4, "tucker": 11, "tt": 0}
+# A Gram matrix, its eigenvectors and what the eigenvalue solver works in.
+_GRAMS = 6
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
@@ -39,30 +45,27 @@ def required_bytes(
         masked: whether only some entries are observed.
 
     Returns:
-        Bytes: a scaled copy of the data, the largest partial products, and the factors with their updates.
+        Bytes: copies of the data, the largest partial product, spectra of the unfoldings, and factors.
 
     Example:
         >>> import torch
         >>> required_bytes((100, 100, 100), torch.float64, ranks=5) // 2**20
-        8
+        16
     """
-    size, entries = dtype.itemsize, prod(shape)
-    if format != "cp":
-        # The copy shrinks mode by mode; beside it stand the first partial product, which is no larger, or for TT
-        # the two sides of an SVD, and one Gram matrix or triangle per mode.
-        copies = 3 if format == "tt" else 2
-        return (
-            size * ((copies + masked) * entries + sum(min(n, entries // n) ** 2 for n in shape))
-            + masked * entries
-        )
+    size, order, entries = dtype.itemsize, len(shape), prod(shape)
     rank = _UNKNOWN_RANK if ranks is None else max([ranks] if isinstance(ranks, int) else ranks)
     # Factors, gradients and the starts that are kept; eight of them is a choice of this library.
-    factors = 8 * rank * sum(shape) * size
+    factors = 8 * rank * sum(shape) * size if format == "cp" else 0
     if stored is not None:
-        return stored * (_INDEX_BYTES * len(shape) + size * (2 + 2 * rank)) + factors
+        return stored * (_INDEX_BYTES * order + size * (2 + 2 * rank)) + factors
     # The dimension tree contracts the first or the last mode first.
-    partial = rank * entries // min(shape[0], shape[-1])
-    return size * (entries + partial) + masked * entries * (1 + size) + factors
+    partial = rank * entries // min(shape[0], shape[-1]) if format == "cp" else 0
+    copies = _COPIES[format] + (_COPIES_WITH_GAPS[format] if masked else 0)
+    # One of the copies is in the precision of spectra, which is float64 for all.
+    dense = entries * (size * (copies - 1) + _SPECTRUM_BYTES)
+    sides = [prod(shape[:k]) if format == "tt" else shape[k - 1] for k in range(1, order + (format != "tt"))]
+    gram = max(min(side, entries // side) for side in sides) ** 2 * _SPECTRUM_BYTES
+    return dense + size * partial + _GRAMS * gram + factors
 
 
 def available_bytes(device: torch.device) -> int | None:

@@ -36,6 +36,15 @@ class CPDecomposer(Decomposer):
 
     Reference:
         Harshman 1970, "Foundations of the PARAFAC procedure"; Bro 1997, "PARAFAC. Tutorial and applications".
+
+    Example:
+        >>> import numpy as np
+        >>> spectra, profiles = np.eye(6)[:2] + 0.1, np.eye(5)[:2] + 0.2
+        >>> amounts = np.array([[1.0, 2.0], [3.0, 1.0], [2.0, 5.0], [0.5, 4.0]])
+        >>> x = np.einsum("sr,ri,rj->sij", amounts, spectra, profiles)
+        >>> model = CPDecomposer(rank=2, random_state=0).fit(x[:3])
+        >>> model.transform(x).shape, bool(model.score(x) > 0.999)
+        ((4, 2), True)
     """
 
     factors_: list[Array]

@@ -35,6 +35,14 @@ class TuckerDecomposer(Decomposer):
 
     Reference:
         Tucker 1966, "Some mathematical notes on three-mode factor analysis".
+
+    Example:
+        >>> import numpy as np
+        >>> grid = np.linspace(0, 1, 8)
+        >>> x = 1 / (1 + grid[:, None, None] + grid[:, None] + grid)
+        >>> model = TuckerDecomposer(tolerance=1e-2).fit(x)
+        >>> model.ranks_, model.transform(x).shape
+        ((2, 2, 2), (8, 2))
     """
 
     core_: Array
