@@ -8,6 +8,7 @@ from torch import Tensor
 from rankfold.decompose import _algebraic, _als, _gauss_newton, _greedy, _overparam
 from rankfold.decompose._complete import CompleteData
 from rankfold.decompose._data import Data
+from rankfold.decompose._masked import MaskedData
 from rankfold.decompose._methods import METHODS, Method, Settings, Solve
 from rankfold.decompose._scaling import random_factors
 
@@ -17,6 +18,7 @@ __all__ = ["schedule", "solve"]
 # from the rate at which it falls. Where the alternative is deflation to a large rank, waiting is cheaper.
 _EASY_SWEEPS = 100
 _PATIENT_SWEEPS = 200
+_PATIENT_STARTS = 3
 _LOOK_EVERY = 5
 _TOLERANCE = 1e-8
 
@@ -24,31 +26,34 @@ _TOLERANCE = 1e-8
 def solve(data: Data, rank: int, settings: Settings) -> list[Tensor]:
     """One run: alternating least squares if it settles quickly, otherwise a method that does not stall.
 
-    Two dimensions of at least the rank call for the algebraic solution, everything else for greedy deflation (for
-    non-negative factors over-parameterisation).
+    Two dimensions of at least the rank call for the algebraic solution, everything else for greedy deflation.
     """
-    easy = _easy(data, rank, settings, patient=not _has_algebraic(data, rank))
-    return _sure(data, rank)(data, rank, settings) if easy is None else easy
+    patient = not _has_algebraic(data, rank, settings)
+    for _ in range(_PATIENT_STARTS if patient else 1):
+        easy = _easy(data, rank, settings, patient=patient)
+        if easy is not None:
+            return easy
+    return _sure(data, rank, settings)
 
 
-def schedule(data: Data, rank: int) -> Iterator[Solve]:
+def schedule(data: Data, rank: int, settings: Settings) -> Iterator[Solve]:
     """The starts of ``auto``: the cheap one, the algebraic one where there is one, then all others in turn."""
     yield solve
-    yield _sure(data, rank) if _has_algebraic(data, rank) else solve
+    if isinstance(data, MaskedData):
+        # Two deflations of data with gaps may go wrong in the same way; another method confirms better.
+        yield _overparam.solve
+    else:
+        yield _sure if _has_algebraic(data, rank, settings) else solve
     yield from cycle((_greedy.solve, _gauss_newton.solve, _overparam.solve))
 
 
-def _has_algebraic(data: Data, rank: int) -> bool:
-    return isinstance(data, CompleteData) and _algebraic.applicable(data.shape, rank)
+def _has_algebraic(data: Data, rank: int, settings: Settings) -> bool:
+    complete = isinstance(data, CompleteData) and not settings.nonnegative
+    return complete and _algebraic.applicable(data.shape, rank)
 
 
-def _sure(data: Data, rank: int) -> Solve:
-    return _algebraic_or_wide if _has_algebraic(data, rank) else _greedy.solve
-
-
-def _algebraic_or_wide(data: Data, rank: int, settings: Settings) -> list[Tensor]:
-    """Algebraic; over-parameterised where the factors are to be non-negative."""
-    return (_overparam if settings.nonnegative else _algebraic).solve(data, rank, settings)
+def _sure(data: Data, rank: int, settings: Settings) -> list[Tensor]:
+    return (_algebraic if _has_algebraic(data, rank, settings) else _greedy).solve(data, rank, settings)
 
 
 def _easy(data: Data, rank: int, settings: Settings, *, patient: bool) -> list[Tensor] | None:

@@ -138,7 +138,7 @@ def _found(
     work: Data = data if squeezed is None else squeezed.data
     if start is not None:
         known = [_run(work, start if squeezed is None else squeezed.project(start))]
-    starts = method.schedule(work, rank) if method.schedule else repeat(method.solve)
+    starts = method.schedule(work, rank, settings) if method.schedule else repeat(method.solve)
     best, agreement = agreeing_runs(work, rank, settings, starts, most=runs, exact=_EXACT, known=known)
     if squeezed is None:
         return best.factors, agreement, steps

@@ -13,6 +13,11 @@ from rankfold.decompose._methods import Settings
 
 __all__ = ["improve"]
 
+# Choices of this library: where nothing was observed a model may run away, and a ridge far below the error that
+# anybody looks for holds it; sweeps end once they gain no more than a millionth.
+_RIDGE = 1e-6
+_TOLERANCE = 1e-6
+
 
 def improve(
     data: Data, factors: Sequence[Tensor], settings: Settings, *, steps: int, name: str
@@ -33,6 +38,9 @@ def improve(
         Balanced factors.
     """
     parameters = sum(factor.numel() for factor in factors)
-    if isinstance(data, MaskedData) and parameters > DENSE_PARAMETERS:
-        return alternate(data, list(factors), settings, sweeps=steps, tolerance=1e-6, name=name)[0]
-    return refine(data, factors, settings, iterations=steps, name=name)
+    if not isinstance(data, MaskedData):
+        return refine(data, factors, settings, iterations=steps, name=name)
+    if parameters > DENSE_PARAMETERS:
+        return alternate(data, list(factors), settings, sweeps=steps, tolerance=_TOLERANCE, name=name)[0]
+    ridge = _RIDGE * data.norm ** (2 - 2 / len(data.shape))
+    return refine(data, factors, settings, iterations=steps, ridge=ridge, name=name)

@@ -61,7 +61,7 @@ class Method:
     summary: str
     source: str
     takes: frozenset[str] = frozenset()
-    schedule: Callable[[Data, int], Iterator[Solve]] | None = None
+    schedule: Callable[[Data, int, Settings], Iterator[Solve]] | None = None
     unit_norm: bool = False
 
 

@@ -15,15 +15,14 @@ __all__ = ["solve"]
 # Choice of this library; a half more serves non-negative factors.
 _WIDTH = 1.3
 _WIDTH_NONNEGATIVE = 1.5
-# A small start lets components come in one after another; a tiny ridge takes away the freedom to grow against each
-# other. Large ridges kill collinear components.
-_SCALE = 0.3
-_RIDGE = 1e-6
-_STEPS = 60
+# A tiny ridge takes away the freedom to grow against each other; large ones kill collinear components. Both choices
+# of this library.
+_RIDGE = 1e-7
+_STEPS = 150
 
 
 def solve(data: Data, rank: int, settings: Settings) -> list[Tensor]:
-    """CP by over-parameterisation: k > R small components fitted together, dropped one by one, polished.
+    """CP by over-parameterisation: k > R components fitted together, dropped one by one, polished.
 
     Reference:
         Wang, Wu, Lee, Ma and Ge 2020, "Beyond lazy training for over-parameterized tensor decomposition"; dropping
@@ -32,7 +31,6 @@ def solve(data: Data, rank: int, settings: Settings) -> list[Tensor]:
     width = _WIDTH_NONNEGATIVE if settings.nonnegative else _WIDTH
     wide = max(ceil(width * rank), rank + 1)
     factors = random_factors(data, wide, settings.generator, nonnegative=settings.nonnegative)
-    factors = [factor * _SCALE for factor in factors]
     ridge = _RIDGE * data.norm ** (2 - 2 / len(data.shape))
     factors = refine(data, factors, settings, iterations=_STEPS, ridge=ridge, name="overparam")
     factors = eliminate(data, factors, rank, settings)
@@ -50,7 +48,7 @@ METHODS.add(
     Method(
         name="overparam",
         solve=solve,
-        summary="More components than needed at small scale, dropped by the loss they are worth, then polished.",
+        summary="More components than needed, dropped by the loss they are worth, then polished.",
         source="Wang, Wu, Lee, Ma and Ge 2020; Hassibi and Stork 1993",
         takes=frozenset({"masked", "sparse", "nonnegative"}),
     )
