@@ -34,12 +34,13 @@ def taxi_counts(data_dir: Path | None, days: int) -> Tensor:
 
 
 def weather(data_dir: Path | None) -> Tensor:
-    """Weather ``(3, 365, 24, 9)``, airport x day x hour x variable, NaN where missing.
+    """Weather ``(3, 364, 24, 9)``, airport x day x hour x variable, NaN where missing.
 
-    Every variable has mean 0 and variance 1.
+    Every variable has mean 0 and variance 1. The last day of the year, of which the file has nothing, is left out.
     """
     file = _load(data_dir, "nycweather13")
     x = torch.from_numpy(file["X"]).double()
+    x = x[:, ~x.isnan().all(dim=3).all(dim=2).all(dim=0)]
     speed = x[..., list(file["variables"]).index("wind_speed")]
     speed[speed > _FASTEST_WIND] = torch.nan
     rows = x.flatten(0, 2)

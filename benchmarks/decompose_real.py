@@ -22,7 +22,7 @@ TOLERANCE, SWEEPS = 1e-6, 500
 NOTE = (
     "Amino acids: fluorescence of five mixtures, 5 x 201 x 61; the reference is TensorLy's parafac at rank 3, "
     "svd start, run to the end; emission_match is the least cosine of the three emission spectra, match the least "
-    "congruence of whole components. Taxi: square roots of hourly trips between 30 places; weather: 3 airports x 365 "
+    "congruence of whole components. Taxi: square roots of hourly trips between 30 places; weather: 3 airports x 364 "
     "days x 24 hours x 9 variables, each variable standardised, a wind speed of 1048 miles per hour left out, entries "
     "that the source lacks never counted. There a share of the entries is hidden at random (the same for all sides) "
     "and hidden_error is the relative error over them. TensorLy masked is parafac(mask=...), random start, at most "
@@ -71,30 +71,32 @@ def gap_rows(name: str, x: Tensor, part: float, ranks: tuple[int, ...]) -> list[
     observed = hidden(x.shape, part, seeded(0)) & present
     # What the source lacks is neither observed nor held out.
     not_scored = observed | ~present
-    runs: list[tuple[str, int | None, Run]] = []
-    for rank in ranks:
-        options: dict[str, Any] = {"observed": observed, "iterations": SWEEPS, "tolerance": TOLERANCE}
-        runs.append((PEER, rank, run(lambda r=rank, o=options: tensorly_als(filled, r, **o))))
-        runs.append(("rankfold", rank, run(lambda r=rank: ours(filled, r, mask=observed, seed=0))))
-    runs.append((FOUND, None, run(lambda: ours(filled, None, mask=observed, seed=0))))
-    rows = [
-        {
+    best: dict[str, Any] | None = None
+    rows = []
+
+    def note(side: str, one: Run) -> dict[str, Any]:
+        error = None if one.factors is None else hidden_error(filled, one.factors, not_scored)
+        line: dict[str, Any] = {
             "data": name,
             "hidden_percent": round(100 * part),
             "side": side,
-            "R": rank if rank is not None else rank_of(one),
-            "hidden_error": None if one.factors is None else hidden_error(filled, one.factors, not_scored),
+            "R": rank_of(one),
+            "hidden_error": error,
             "seconds": round(one.seconds, 3),
         }
-        for side, rank, one in runs
-    ]
-    peers = [one for one in rows if one["side"] == PEER and one["hidden_error"] is not None]
-    best = min(peers, key=lambda one: one["hidden_error"])
-    for one in rows:
-        if one["side"] != PEER and one["hidden_error"] is not None:
-            one["x_error"] = round(one["hidden_error"] / best["hidden_error"], 4)
-            one["x_time"] = round(one["seconds"] / best["seconds"], 3)
-        print(one, flush=True)
+        if best is not None and error is not None:
+            line["x_error"] = round(error / best["hidden_error"], 4)
+            line["x_time"] = round(one.seconds / best["seconds"], 3)
+        print(line, flush=True)
+        rows.append(line)
+        return line
+
+    options: dict[str, Any] = {"observed": observed, "iterations": SWEEPS, "tolerance": TOLERANCE}
+    peers = [note(PEER, run(lambda r=rank: tensorly_als(filled, r, **options))) for rank in ranks]
+    best = min((one for one in peers if one["hidden_error"] is not None), key=lambda one: one["hidden_error"])
+    for rank in ranks:
+        note("rankfold", run(lambda r=rank: ours(filled, r, mask=observed, seed=0)))
+    note(FOUND, run(lambda: ours(filled, None, mask=observed, seed=0)))
     return rows
 
 
@@ -124,6 +126,7 @@ def main(
     data_dir: Path | None = None,
     full: bool = False,
     data: tuple[str, ...] = ("amino", "taxi", "weather"),
+    ranks: tuple[int, ...] = (),
     threads: int = 1,
 ) -> None:
     """Decompose all, print a line per side, and write the result.
@@ -132,6 +135,7 @@ def main(
         data_dir: folder with ``tensors/*.npz``; otherwise RANKFOLD_DATA.
         full: all 61 days of taxi trips instead of 7, three shares hidden instead of two, and more ranks.
         data: which data sets.
+        ranks: which ranks, instead of those of the mode.
         threads: torch threads.
     """
     rows = []
@@ -145,9 +149,9 @@ def main(
         for name in (name for name in sets if name in data):
             x = sets[name]()
             for part in HIDDEN if full else (HIDDEN[0], HIDDEN[-1]):
-                rows += gap_rows(name, x, part, MORE_RANKS if full else RANKS)
+                rows += gap_rows(name, x, part, ranks or (MORE_RANKS if full else RANKS))
     # A part of the comparison is for looking at only.
-    if set(data) == {"amino", "taxi", "weather"}:
+    if set(data) == {"amino", "taxi", "weather"} and not ranks:
         result = {
             "title": "CP decomposition of real tensors",
             "note": NOTE,
