@@ -10,6 +10,8 @@ from rankfold.decompose._result import (
     RankStep,
     TracePoint,
 )
+from rankfold.decompose._tt import tt
+from rankfold.decompose._tucker import tucker
 
 __all__ = [
     "METHODS",
@@ -20,4 +22,6 @@ __all__ = [
     "RankStep",
     "TracePoint",
     "cp",
+    "tt",
+    "tucker",
 ]

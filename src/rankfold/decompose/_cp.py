@@ -1,6 +1,7 @@
 """``rankfold.cp``: from a tensor to its components."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rankfold._errors import OptionError, ShapeError
-from rankfold.decompose import _auto  # noqa: F401  it registers the methods it chooses from
+from rankfold.decompose import _auto, _gradient_flow  # noqa: F401  they register methods
 from rankfold.decompose._als import alternate
 from rankfold.decompose._check import Mask, checked_generator
 from rankfold.decompose._complete import CompleteData
@@ -21,6 +22,8 @@ from rankfold.decompose._rank_search import search_rank
 from rankfold.decompose._recorder import Callback, Recorder
 from rankfold.decompose._result import Agreement, CPDecomposition, RankStep
 from rankfold.decompose._runs import Run, agreeing_runs, as_cp
+from rankfold.decompose._symmetric import check_symmetric
+from rankfold.decompose._symmetric_runs import made_symmetric, symmetric_runs
 from rankfold.formats import CP
 
 __all__ = ["cp"]
@@ -35,7 +38,6 @@ _FEATURES = {
     "masked": "a mask",
     "sparse": "a sparse tensor",
     "nonnegative": "nonnegative=True",
-    "symmetric": "symmetric=True",
     "poisson": "loss='poisson'",
     "init": "init",
 }
@@ -97,7 +99,7 @@ def cp(
         (3, True, True)
     """
     chosen = METHODS[method]
-    _check_options(chosen, x, mask, nonnegative, symmetric, loss, init)
+    _check_options(chosen, x, mask, nonnegative, loss, init)
     runs = (_RUNS if chosen.schedule else 1) if restarts is None else restarts
     if isinstance(runs, bool) or not isinstance(runs, int) or runs < 1:
         raise OptionError(f"cp: restarts must be a whole number from 1, got {restarts!r}; pass one or None.")
@@ -117,21 +119,30 @@ def cp(
         loss=loss,
         init=None if init is None else _start(init, data, rank, given.scale),
     )
-    factors, agreement, steps = _found(data, rank, settings, chosen, runs)
-    return _result(given, factors, agreement, steps, settings, method)
+    found = _found(data, rank, settings, chosen, runs)
+    return _result(given, found, recorder, method)
 
 
-def _found(
-    data: Data, rank: int | None, settings: Settings, method: Method, runs: int
-) -> tuple[list[Tensor], Agreement, tuple[RankStep, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    factors: list[Tensor]
+    agreement: Agreement
+    core_consistency: float | None
+    rank_path: tuple[RankStep, ...]
+
+
+def _found(data: Data, rank: int | None, settings: Settings, method: Method, runs: int) -> _Found:
     """Factors of the data, in compressed coordinates where that pays."""
     plain = settings.nonnegative or settings.symmetric or settings.init is not None or method.name == "als"
     squeeze = isinstance(data, CompleteData) and not plain
     steps: tuple[RankStep, ...] = ()
     known: list[Run] = []
     start: list[Tensor] | None = None
+    if settings.symmetric:
+        check_symmetric("cp", data)
     if rank is None:
-        rank, start, steps = search_rank(data, settings, squeeze=squeeze)
+        rank, start, steps = search_rank(data, replace(settings, symmetric=False), squeeze=squeeze)
+        start = made_symmetric(data, start, settings) if settings.symmetric else start
     squeezed = None
     if squeeze and isinstance(data, CompleteData):
         squeezed = compress(data.tensor, [rank] * len(data.shape), data.norm)
@@ -139,38 +150,33 @@ def _found(
     if start is not None:
         known = [_run(work, start if squeezed is None else squeezed.project(start))]
     starts = method.schedule(work, rank, settings) if method.schedule else repeat(method.solve)
+    if settings.symmetric and "symmetric" not in method.takes:
+        starts = symmetric_runs(starts)
     best, agreement = agreeing_runs(work, rank, settings, starts, most=runs, exact=_EXACT, known=known)
+    consistency = core_consistency(work.tensor, best.factors) if isinstance(work, CompleteData) else None
     if squeezed is None:
-        return best.factors, agreement, steps
+        return _Found(best.factors, agreement, consistency, steps)
     factors = squeezed.expand(best.factors, dtype=data.dtype, device=data.device)
     if max(best.relative_error, squeezed.lost) > _EXACT:
         factors, _ = alternate(data, factors, settings, sweeps=_FINAL_SWEEPS, tolerance=0.0, name=method.name)
-    return factors, agreement, steps
+    return _Found(factors, agreement, consistency, steps)
 
 
-def _result(
-    given: Input,
-    factors: list[Tensor],
-    agreement: Agreement,
-    steps: tuple[RankStep, ...],
-    settings: Settings,
-    method: str,
-) -> CPDecomposition:
-    data = given.data
+def _result(given: Input, found: _Found, recorder: Recorder, method: str) -> CPDecomposition:
+    data, factors = given.data, found.factors
     error = (2 * data.loss(factors)) ** 0.5 / data.norm
-    settings.recorder.note(method, error, factors[0].shape[1])
+    recorder.note(method, error, factors[0].shape[1])
     whole = as_cp(factors)
     model = CP(whole.weights * given.scale, whole.factors).canonical()
-    tensor = data.tensor if isinstance(data, CompleteData) else None
     return CPDecomposition(
         tensor=model.to(dtype=given.like.dtype, device=given.like.device),
         relative_error=error,
         method=method,
-        trace=tuple(settings.recorder.points),
-        agreement=Agreement(agreement.runs, agreement.agreeing, error <= _EXACT),
+        trace=tuple(recorder.points),
+        agreement=replace(found.agreement, exact=error <= _EXACT),
         degeneracy=degeneracy(factors),
-        core_consistency=None if tensor is None else core_consistency(tensor, factors),
-        rank_path=steps,
+        core_consistency=found.core_consistency,
+        rank_path=found.rank_path,
     )
 
 
@@ -189,7 +195,7 @@ def _start(init: CP, data: Data, rank: int | None, scale: float) -> Sequence[Ten
 
 
 def _check_options(
-    method: Method, x: object, mask: Mask, nonnegative: bool, symmetric: bool, loss: str, init: CP | None
+    method: Method, x: object, mask: Mask, nonnegative: bool, loss: str, init: CP | None
 ) -> None:
     if loss not in _LOSSES:
         raise OptionError(f"cp: loss must be one of {', '.join(_LOSSES)}, got {loss!r}; choose one of these.")
@@ -197,7 +203,6 @@ def _check_options(
         "masked": mask is not None,
         "sparse": isinstance(x, Tensor) and x.layout != torch.strided,
         "nonnegative": nonnegative,
-        "symmetric": symmetric,
         "poisson": loss == "poisson",
         "init": init is not None,
     }

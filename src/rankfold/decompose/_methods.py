@@ -51,7 +51,8 @@ class Method:
         solve: the solver, one run of it.
         summary: one sentence.
         source: the papers.
-        takes: which of ``'masked', 'sparse', 'nonnegative', 'symmetric', 'poisson', 'init'`` it can do.
+        takes: which of ``'masked', 'sparse', 'nonnegative', 'poisson', 'init'`` it can do; ``'symmetric'`` if it does
+            so itself, otherwise its components are made symmetric afterwards.
         schedule: the solvers of the runs one after another; None repeats ``solve``.
         unit_norm: whether the solver relies on data of norm 1.
     """

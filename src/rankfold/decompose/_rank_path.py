@@ -4,7 +4,6 @@ Axes: n_i dimensions, d order, N entries, k components.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 from math import log
 
 from torch import Tensor
@@ -27,7 +26,7 @@ _STEPS = 30
 _MARGIN = 0.5
 # Where what is left is not white, later components still gain more than noise can; then only those count that gain
 # far more than the ones after them. Choices of this library.
-_WHITE = 1.5
+_WHITE = 1.2
 _STRUCTURED = 3.0
 # Squared relative error below which a fit is exact and further components mean nothing.
 _EXACT = 1e-20
@@ -71,11 +70,13 @@ def rank_path(
             path.factors[rank], path.residuals[rank] = factors, residual
 
     factors: list[Tensor] = []
+    white = noise_gain(shape)
     for rank in range(1, most + 1):
         factors = grow(data, factors, settings, name="rank")
         keep(factors)
-        exact = path.residuals[rank] <= _EXACT
-        if exact or settings.recorder.stopped or rank - chosen_rank(path, count, shape) >= _OVERSHOOT:
+        last = [gain for _, gain in _gains(path, count)][-_OVERSHOOT:]
+        noise = len(last) == _OVERSHOOT and max(last) <= white
+        if noise or path.residuals[rank] <= _EXACT or settings.recorder.stopped:
             break
     factors = improve(data, factors, settings, steps=_STEPS, name="rank")
     keep(factors)
@@ -85,8 +86,23 @@ def rank_path(
 
 
 def chosen_rank(path: RankPath, count: int, shape: tuple[int, ...]) -> int:
-    """The largest number of components whose last one gains more than noise would."""
-    return max((step.rank for step in rank_steps(path, count, shape) if step.evidence > 1), default=1)
+    """The number of components that the path speaks for.
+
+    Arguments:
+        path: the fits.
+        count: observed entries N.
+        shape: dimensions of the tensor.
+
+    Returns:
+        Where the path ends in white noise, the largest number whose last component counts; where it does not, the
+        number after which the gains fall most.
+    """
+    steps = rank_steps(path, count, shape)
+    last = [gain for _, gain in _gains(path, count)][-_OVERSHOOT:]
+    exact = path.residuals[steps[-1].rank] <= _EXACT
+    if exact or (len(last) == _OVERSHOOT and max(last) <= _WHITE * noise_gain(shape)):
+        return max((step.rank for step in steps if step.evidence > 1), default=1)
+    return max(steps, key=lambda step: step.evidence).rank
 
 
 def rank_steps(path: RankPath, count: int, shape: tuple[int, ...]) -> tuple[RankStep, ...]:
@@ -102,22 +118,30 @@ def rank_steps(path: RankPath, count: int, shape: tuple[int, ...]) -> tuple[Rank
         ``N ln RSS``, by what it would gain if it fitted noise: :func:`noise_gain` where the components after it say
         that the noise is white, otherwise three times the largest gain after it.
     """
-    floor = max(_EXACT, 1e-300)
-    ranks = sorted(path.residuals)
-    values = [count * log(max(path.residuals[rank], floor)) for rank in ranks]
-    # A larger model is never worse; where the search missed that, the smaller one padded by zero serves.
-    for index in range(1, len(values)):
-        values[index] = min(values[index], values[index - 1])
-    gains = [-values[0], *(before - after for before, after in pairwise(values))]
+    gains = _gains(path, count)
     white = noise_gain(shape)
     degrees = sum(shape) - len(shape) + 1
     steps = []
-    for index, rank in enumerate(ranks):
-        later = max(gains[index + 1 :], default=0.0)
+    for index, (rank, gain) in enumerate(gains):
+        residual = max(path.residuals[rank], _EXACT)
+        # What comes last can only be judged against noise where the fit has become exact.
+        alone = 0.0 if path.residuals[rank] <= _EXACT else gain
+        later = max((after for _, after in gains[index + 1 :]), default=alone)
         threshold = max(white, _STRUCTURED * later if later > _WHITE * white else 0.0)
-        bic = values[index] - count * log(count) + rank * degrees * log(count)
-        steps.append(RankStep(rank, path.residuals[rank] ** 0.5, bic, gains[index] / threshold))
+        bic = count * log(residual / count) + rank * degrees * log(count)
+        steps.append(RankStep(rank, path.residuals[rank] ** 0.5, bic, gain / threshold))
     return tuple(steps)
+
+
+def _gains(path: RankPath, count: int) -> list[tuple[int, float]]:
+    """Per number of components the fall of ``N ln RSS`` that the last one brings."""
+    gains, least = [], 0.0
+    for rank in sorted(path.residuals):
+        # A larger model is never worse; where the search missed that, the smaller one padded by zeros serves.
+        value = min(count * log(max(path.residuals[rank], _EXACT)), least)
+        gains.append((rank, least - value))
+        least = value
+    return gains
 
 
 def noise_gain(shape: tuple[int, ...]) -> float:

@@ -16,8 +16,11 @@ from rankfold.decompose._result import RankStep
 
 __all__ = ["search_rank"]
 
-# Choices of this library: the first guess at what a rank is surely below, and the steps that polish the fit found.
-_FIRST_BOUND = 8
+# Choices of this library: the components of the first search; how far a search must have looked beyond the rank it
+# found, because components behind a strong common one come one by one and only the last of them makes the error
+# fall; and the steps that polish the fit found.
+_FIRST_BOUND = 11
+_LOOK_BEYOND = 3
 _STEPS = 60
 
 
@@ -49,8 +52,8 @@ def search_rank(
         lost = 0.0 if squeezed is None else squeezed.lost**2
         path = rank_path(work, settings, most=bound, lost=lost, count=data.count, shape=data.shape)
         rank = chosen_rank(path, data.count, data.shape)
-        # A search that ends at its bound says nothing about what lies beyond.
-        if bound == most or max(path.residuals) < bound or settings.recorder.stopped:
+        ended = max(path.residuals) < bound or bound >= max(_LOOK_BEYOND * rank, _FIRST_BOUND)
+        if ended or bound == most or settings.recorder.stopped:
             factors = improve(work, path.factors[rank], settings, steps=_STEPS, name="rank")
             if squeezed is not None:
                 factors = squeezed.expand(factors, dtype=data.dtype, device=data.device)
