@@ -5,11 +5,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from rankfold.estimators import CPDecomposer, TuckerDecomposer
 
 ESTIMATORS = [
-    CPDecomposer(rank=2),
     CPDecomposer(),
     CPDecomposer(rank=2, mask="nan"),
     CPDecomposer(rank=2, nonnegative=True),
-    TuckerDecomposer(ranks=2),
     TuckerDecomposer(tolerance=0.1),
     TuckerDecomposer(ranks=2, mask="nan"),
     TuckerDecomposer(ranks=2, nonnegative=True),
