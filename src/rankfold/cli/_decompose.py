@@ -14,10 +14,8 @@ from rankfold.cli._decompose_files import write_results
 from rankfold.cli._decompose_folder import new_folder, place_of_results
 from rankfold.cli._interrupt import Interrupted, StopRequest, stop_on_signal
 from rankfold.data import TensorSource, open_tensor
-from rankfold.decompose import Decomposition, TracePoint, cp
+from rankfold.decompose import Decomposition, TracePoint, cp, tt, tucker
 from rankfold.decompose._memory import check_memory, required_bytes
-from rankfold.decompose._tt import tt
-from rankfold.decompose._tucker import tucker
 from rankfold.report import DecompositionDisplay, decomposition_report, sizes
 
 __all__ = ["decompose"]

@@ -5,8 +5,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from rankfold.decompose import Decomposition
-from rankfold.decompose._tucker import tucker
+from rankfold.decompose import Decomposition, tucker
 from rankfold.estimators._base import Array, Decomposer
 
 __all__ = ["TuckerDecomposer"]
