@@ -67,9 +67,25 @@ def test_wide_weights_need_the_level_of_the_residual() -> None:
     generator = torch.Generator().manual_seed(0)
     data = CompleteData(_weighted([_normal(10, 8, generator) for _ in range(3)], 1e-3))
     settings = _settings()
-    _, loss = descend(data, fresh_pool(data, 32, 1.0, settings), 1.0, settings, steps=1500)
+    _, loss = descend(data, fresh_pool(data, [], 32, 1.0, settings), 1.0, settings, steps=1500)
     assert (2 * loss) ** 0.5 > 1e-2
     assert _error(data, solve(data, 8, _settings())) < 1e-10
+
+
+def test_components_grow_in_a_space_far_larger_than_they_are() -> None:
+    """Random directions of 2000 dimensions see next to nothing of a component that lives on 20 of them."""
+    generator = torch.Generator().manual_seed(13)
+    places = torch.randint(2000, (3, 20), generator=generator)
+    values = torch.rand(20, generator=generator, dtype=F64)
+    spread = torch.meshgrid(*places, indexing="ij")
+    weights = torch.einsum("i,j,k->ijk", values, values, values).flatten()
+    index = torch.stack([part.flatten() for part in spread])
+    tensor = torch.sparse_coo_tensor(index, weights, (2000,) * 3, check_invariants=True).coalesce()
+    data = SparseData(tensor / torch.linalg.vector_norm(tensor.values()))
+    settings = _settings()
+    pool, loss = descend(data, fresh_pool(data, [], 4, 1.0, settings), 1.0, settings, steps=200)
+    assert pool.norms.numel() > 0
+    assert loss < 1e-3
 
 
 def test_more_components_than_dimensions() -> None:
@@ -208,7 +224,7 @@ def test_descent_is_monotone_and_a_callback_stops_it() -> None:
     data = CompleteData(_unit_norm(balanced_outer([_normal(8, 4, generator) for _ in range(3)])))
     recorder = Recorder()
     settings = _settings(recorder=recorder)
-    descend(data, fresh_pool(data, 16, 0.5, settings), 0.5, settings, steps=400)
+    descend(data, fresh_pool(data, [], 16, 0.5, settings), 0.5, settings, steps=400)
     errors = [point.relative_error for point in recorder.points]
     assert len(errors) > 3
     # Fresh components add a millionth of the level at most.

@@ -58,7 +58,7 @@ def solve(data: Data, rank: int, settings: Settings) -> list[Tensor]:
         level = _level(data, best, settings)
         if not level > _FITTED * data.norm or fruitless == _FRUITLESS or settings.recorder.stopped:
             break
-        pool = fresh_pool(data, _WIDTH * rank - _count(best), level, settings)
+        pool = fresh_pool(data, best, _WIDTH * rank - _count(best), level, settings)
         if best:
             pool = pool_of(best, symmetric=settings.symmetric).joined(pool)
         pool, loss = descend(data, pool, level, settings, steps=steps)

@@ -27,6 +27,8 @@ _GIVEN_UP = 10 * _SCALE
 _STEP = 0.2
 _RENEW_EVERY = 100
 _LOOK_EVERY = 25
+# Sweeps of the power method on fresh components: more of them and all run to the same few places.
+_TURNS = 2
 # The flow has settled when this much of the loss, or less, went between two looks.
 _SETTLED = 0.01
 
@@ -83,15 +85,26 @@ def pool_of(factors: list[Tensor], *, symmetric: bool) -> Pool:
     return Pool([factor * sizes ** (order / 2 - 1) for factor in balanced], signs, order)
 
 
-def fresh_pool(data: Data, count: int, level: float, settings: Settings) -> Pool:
-    """Components in random directions, small against the level, with random signs where those matter."""
+def fresh_pool(data: Data, factors: list[Tensor], count: int, level: float, settings: Settings) -> Pool:
+    """Components in random directions, small against the level, with random signs where those matter.
+
+    While a component is small the flow only turns it, as the power method does. Some sweeps of that method save this
+    time, which grows with the dimensions. Symmetric components turn in all modes at once, so soon that sweeps would
+    only take away from their variety.
+    """
     order, symmetric = len(data.shape), settings.symmetric
     vectors = []
     for size in data.shape[: 1 if symmetric else order]:
         drawn = torch.randn(size, count, generator=settings.generator, dtype=torch.float64)
         drawn = drawn.abs() if settings.nonnegative else drawn
-        drawn = torch.nn.functional.normalize(drawn, dim=0) * (_SCALE * level**0.5)
-        vectors.append(drawn.to(device=data.device, dtype=data.dtype))
+        vectors.append(torch.nn.functional.normalize(drawn, dim=0).to(device=data.device, dtype=data.dtype))
+    for _ in range(0 if symmetric else _TURNS):
+        for mode in range(order):
+            turned = data.contract(factors, vectors, mode)
+            turned = turned.clamp_min(0) if settings.nonnegative else turned
+            sizes = torch.linalg.vector_norm(turned, dim=0)
+            vectors[mode] = torch.where(sizes > 0, turned / sizes.clamp_min(1e-30), vectors[mode])
+    vectors = [vector * (_SCALE * level**0.5) for vector in vectors]
     if not symmetric:
         return Pool(vectors, None, order)
     signs = torch.ones(count)
@@ -136,8 +149,9 @@ def descend(data: Data, pool: Pool, level: float, settings: Settings, *, steps: 
                 break
             seen = loss
         if done % _RENEW_EVERY == 0 and bool((lost := pool.norms < small).any()):
-            kept, renewed = pool.select(~lost), fresh_pool(data, int(lost.sum()), level, settings)
-            pool = kept.joined(renewed)
+            kept = pool.select(~lost)
+            model = [] if bool(lost.all()) else kept.factors()
+            pool = kept.joined(fresh_pool(data, model, int(lost.sum()), level, settings))
             loss, slopes = _gradients(data, pool)
     return pool.select(pool.norms >= small), loss
 
