@@ -19,9 +19,26 @@ __all__ = ["losses", "page", "read_results"]
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "performance.md"
-SECTIONS = ("conv", "linear", "folded", "step", "memory", "compile", "exactness", "import_time")
+SECTIONS = (
+    "conv",
+    "linear",
+    "folded",
+    "step",
+    "memory",
+    "compile",
+    "exactness",
+    "import_time",
+    "decompose_success",
+    "decompose_overfactored",
+    "decompose_rank",
+    "decompose_missing",
+    "decompose_nonnegative",
+    "decompose_real",
+    "cp_collinear",
+    "cp_sweep",
+)
 # Sides of a table that are not ours, by how their names begin.
-OTHERS = ("dense", "published", "TensorLy", "torch", "tltorch")
+OTHERS = ("dense", "published", "TensorLy", "torch", "tltorch", "pyttb")
 
 INTRODUCTION = """\
 # Performance
