@@ -21,8 +21,8 @@ def solve(data: Data, rank: int, settings: Settings) -> list[Tensor]:
     """Jennrich's algorithm, then Levenberg-Marquardt, because noise enters the eigenvalue problem magnified."""
     if not isinstance(data, CompleteData) or not applicable(data.shape, rank):
         raise RankError(
-            f"cp: the method 'algebraic' needs two dimensions of at least the rank and a third one above 1; got rank "
-            f"{rank} for shape {data.shape}; choose method='auto' or a rank up to {_largest(data.shape)}."
+            "cp: the method 'algebraic' needs two dimensions of at least the rank and a third one above 1, here a rank "
+            f"up to {_largest(data.shape)}; got rank {rank}, lower it or choose method='auto'."
         )
     factors = jennrich(data.tensor, rank, settings.generator)
     return refine(

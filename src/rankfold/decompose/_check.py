@@ -12,6 +12,9 @@ __all__ = ["Mask", "checked_generator", "checked_mask", "checked_tensor"]
 # What may say which entries are observed: True there; or 'nan', every entry that is not NaN.
 Mask = Tensor | Any | Literal["nan"] | None
 
+# torch.Generator.manual_seed takes these.
+_SEEDS = (-(2**63), 2**64)
+
 
 def checked_tensor(where: str, x: Any) -> Tensor:
     """The tensor to decompose; NaN is left to :func:`checked_mask`.
@@ -24,7 +27,7 @@ def checked_tensor(where: str, x: Any) -> Tensor:
         The same numbers, detached; half precision becomes float32. The input itself is not changed.
 
     Raises:
-        ShapeError: another order or dtype, or a dimension of size 0.
+        ShapeError: another order or dtype, a dimension of size 0, or a tensor without numbers.
     """
     try:
         tensor = x.detach() if isinstance(x, Tensor) else torch.as_tensor(x)
@@ -32,6 +35,10 @@ def checked_tensor(where: str, x: Any) -> Tensor:
         raise ShapeError(
             f"{where}: got {type(x).__name__}; pass a torch tensor or a numpy array of real floating-point numbers."
         ) from None
+    if tensor.is_meta:
+        raise ShapeError(
+            f"{where}: got a tensor on the meta device, which holds no numbers; pass one that does."
+        )
     if tensor.is_complex() or not tensor.is_floating_point():
         way = "split it into real and imaginary part" if tensor.is_complex() else "convert it with .double()"
         raise ShapeError(f"{where}: got dtype {tensor.dtype}; only real floating point is decomposed, {way}.")
@@ -76,10 +83,12 @@ def checked_mask(where: str, tensor: Tensor, mask: Mask) -> tuple[Tensor, Tensor
             raise OptionError(
                 f"{where}: mask must be a bool tensor, 'nan' or None, got {type(mask).__name__}; pass one of these."
             ) from None
-        if observed.dtype != torch.bool or observed.shape != tensor.shape:
+        dense = observed.layout == torch.strided
+        if not dense or observed.dtype != torch.bool or observed.shape != tensor.shape:
+            kind = observed.dtype if dense else f"{observed.dtype} {observed.layout}"
             raise ShapeError(
-                f"{where}: got a {observed.dtype} mask of shape {tuple(observed.shape)} for a tensor of shape "
-                f"{tuple(tensor.shape)}; pass a bool mask of that shape, True where an entry is observed."
+                f"{where}: got a {kind} mask of shape {tuple(observed.shape)} for a tensor of shape "
+                f"{tuple(tensor.shape)}; pass a dense bool mask of that shape, True where an entry is observed."
             )
     if bool(observed.all()):
         _check_finite(where, tensor, None)
@@ -109,11 +118,15 @@ def checked_generator(where: str, generator: torch.Generator | int | None) -> to
         The generator.
 
     Raises:
-        OptionError: something else, or a generator of another device.
+        OptionError: something else, a seed out of range, or a generator of another device.
     """
     if generator is None:
         return torch.default_generator
     if isinstance(generator, int) and not isinstance(generator, bool):
+        if not _SEEDS[0] <= generator < _SEEDS[1]:
+            raise OptionError(
+                f"{where}: a seed must lie in -2**63..2**64-1, as PyTorch has it, got {generator}; pass a smaller one."
+            )
         return torch.Generator().manual_seed(generator)
     if not isinstance(generator, torch.Generator) or generator.device.type != "cpu":
         got = (

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rankfold._errors import OptionError, RankError, ShapeError
+from rankfold._errors import NonFiniteError, OptionError, RankError, ShapeError
 from rankfold.decompose._check import Mask, checked_mask, checked_tensor
 from rankfold.decompose._complete import CompleteData
 from rankfold.decompose._data import Data
@@ -56,9 +56,11 @@ def read_input(x: Any, mask: Mask, *, precise: bool, unit_norm: bool, rank: int 
         The data; the input itself is not changed.
 
     Raises:
-        ShapeError, NonFiniteError, OptionError: see ``cp``.
+        ShapeError, NonFiniteError, RankError, OptionError: see ``cp``.
     """
     tensor = checked_tensor("cp", x)
+    if rank is not None:
+        checked_rank(rank, tensor.shape)
     if tensor.layout != torch.strided:
         if mask is not None:
             raise OptionError(
@@ -66,6 +68,12 @@ def read_input(x: Any, mask: Mask, *, precise: bool, unit_norm: bool, rank: int 
                 "tensor with a mask to leave entries out."
             )
         data = SparseData(tensor)
+        needed = required_bytes(data.shape, data.dtype, ranks=rank, stored=data.values.numel())
+        if needed > _LARGE:
+            what = f"a sparse tensor of shape {data.shape} with {data.values.numel()} entries"
+            check_memory(
+                "cp", what, needed, data.device, "ask for fewer components, or pass a part of this tensor"
+            )
         scale = _scale(data.values, unit_norm)
         values = data.values / scale
         scaled = torch.sparse_coo_tensor(data.indices, values, data.shape, check_invariants=False)
@@ -115,4 +123,9 @@ def _scale(values: Tensor, unit_norm: bool) -> float:
                 "cp: all entries are zero; there are no components to find, pass another tensor."
             )
         norm = largest * float(torch.linalg.vector_norm(values / largest, dtype=torch.float64))
+    if norm > torch.finfo(values.dtype).max:
+        raise NonFiniteError(
+            f"cp: the norm of the tensor, and with it the weights of components, are beyond {values.dtype}; divide it "
+            "by some number first."
+        )
     return norm

@@ -38,6 +38,10 @@ def eliminate(
     current = list(factors)
     for smaller in elimination_path(data, factors, rank, settings, name=name):
         current = smaller
+    # A search that was stopped has the number of components that was asked for all the same.
+    while current[0].shape[1] > rank:
+        worst = int(loss_increases(current).argmin())
+        current = drop_component(current, worst, nonnegative=settings.nonnegative)
     return current
 
 

@@ -82,7 +82,8 @@ def refine(
             trial = [p + s for p, s in zip(point, step.change, strict=True)]
             trial_value, trial_loss, trial_slope = _objective(data, trial, ridge)
         if step is None or not trial_value < value:
-            if step is not None and step.predicted <= tolerance * value:
+            # A step that was cut at zero may promise a loss: that is no end, a shorter one gains.
+            if step is not None and 0 <= step.predicted <= tolerance * value:
                 break
             damping *= growth
             growth *= 2

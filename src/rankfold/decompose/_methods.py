@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rankfold._errors import OptionError
 from rankfold._registry import Registry
 from rankfold.decompose._data import Data
 from rankfold.decompose._recorder import Recorder
@@ -26,6 +27,9 @@ class Settings:
         symmetric: keep all factors equal, up to a sign in the first of an even order.
         loss: ``'squared'``, or ``'poisson'`` for counts.
         init: factors to start from, or None for a start of the solver's own.
+
+    Raises:
+        OptionError: ``max_iterations`` or ``tolerance`` out of range.
     """
 
     generator: torch.Generator
@@ -36,6 +40,18 @@ class Settings:
     symmetric: bool = False
     loss: str = "squared"
     init: Sequence[Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        most, least = self.max_iterations, self.tolerance
+        if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
+            raise OptionError(
+                f"cp: max_iterations must be a whole number from 1, got {most!r}; pass one, or None for its own bound."
+            )
+        number = isinstance(least, int | float) and not isinstance(least, bool)
+        if least is not None and not (number and 0 <= least < 1):
+            raise OptionError(
+                f"cp: tolerance must lie in [0, 1), got {least!r}; pass such a number or None for the method's own."
+            )
 
 
 # Data, a rank and settings give one factor (n_i, R) per mode, columns balanced over the modes.

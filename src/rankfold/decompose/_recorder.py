@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from rankfold._errors import OptionError
 from rankfold.decompose._result import TracePoint
 
 __all__ = ["Callback", "Recorder"]
@@ -15,9 +16,14 @@ class Recorder:
 
     Arguments:
         callback: called with every :class:`TracePoint`, or None.
+
+    Raises:
+        OptionError: a callback that cannot be called.
     """
 
     def __init__(self, callback: Callback | None = None) -> None:
+        if callback is not None and not callable(callback):
+            raise OptionError(f"callback must be a function or None, got {callback!r}; pass one of these.")
         self.points: list[TracePoint] = []
         self.stopped = False
         self._callback = callback
