@@ -6,12 +6,14 @@ from rankfold.testing._integrator_contract import IntegratorContract, linear_los
 from rankfold.testing._layer_contract import LayerContract
 from rankfold.testing._pairwise import pairwise
 from rankfold.testing._rounding import assert_same
+from rankfold.testing._solver_contract import SolverContract
 
 __all__ = [
     "AugmentationContract",
     "FormatContract",
     "IntegratorContract",
     "LayerContract",
+    "SolverContract",
     "assert_same",
     "linear_loss_gradients",
     "pairwise",
