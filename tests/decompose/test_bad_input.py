@@ -288,6 +288,21 @@ def test_starts_that_do_not_fit() -> None:
         )
 
 
+@pytest.mark.xfail(strict=True, reason="init is not looked at")
+@pytest.mark.parametrize(
+    ("init", "words", "options"),
+    [
+        (torch.ones(SHAPE, dtype=torch.float64), "init must be a CP, got Tensor", {}),
+        (CP(torch.full((2,), NAN, dtype=torch.float64), start().factors), "init .*NaN or infinity", {}),
+        (start(), "init has negative", {"nonnegative": True}),
+    ],
+    ids=["tensor", "nan", "negative"],
+)
+def test_starts_that_are_none(init: Any, words: str, options: dict[str, Any]) -> None:
+    with pytest.raises(RankfoldError, match=words):
+        cp(tensor(), 2, method="als", init=init, generator=0, **options)
+
+
 @pytest.mark.parametrize("method", sorted(set(METHODS) - {"als", "gauss_newton"}))
 def test_methods_that_take_no_start(method: str) -> None:
     words = f"^cp: the method '{method}' does not take init; methods that do: als, gauss_newton"
