@@ -3,7 +3,8 @@
 Axes: n_i dimensions, R components, S probes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -75,6 +76,13 @@ class CompleteData:
             return result
         mixed = [factor.mT @ probe for factor, probe in zip(factors, probes, strict=True)]
         return result - factors[mode] @ hadamard_except(mixed, mode)
+
+    def probe(self, factors: Sequence[Tensor]) -> Callable[[Sequence[Tensor], int], Tensor]:
+        """:meth:`contract` at fixed factors; a residual that is small enough is formed once."""
+        if not factors or self.count > _RESIDUAL_ENTRIES:
+            return partial(self.contract, factors)
+        residual = self.tensor - balanced_outer(factors)
+        return lambda probes, mode: mttkrp(residual, probes, mode)
 
     def _loss(self, factors: Sequence[Tensor], right: Tensor, mode: int, matrices: list[Tensor]) -> float:
         inner = (right * factors[mode]).sum(dtype=torch.float64)

@@ -1,5 +1,6 @@
 """From what the user gives to data a solver can work on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -21,6 +22,11 @@ __all__ = ["Input", "checked_rank", "read_input"]
 _LARGE = 2**28
 # Choice of this library: so many float32 entries are worth the precision of float64.
 _PRECISE_ENTRIES = 2**22
+# Weight of the gaps: too small to be seen in the fit, enough to keep a model from running away where nothing was
+# observed. Choice of this library.
+_SHRINKAGE = 1e-8
+# Choice of this library: the partial products must shrink by so much to be worth a copy of the tensor.
+_REORDER = 1.5
 # Norms outside of this range endanger squares and products in float32; choice of this library.
 _SAFE = (1e-12, 1e12)
 # Between these the squares of a norm neither vanish nor overflow in float64.
@@ -35,11 +41,21 @@ class Input:
         data: what solvers see.
         like: an empty tensor with the dtype and device of the result.
         scale: what the data were divided by.
+        modes: the modes of the tensor in the order that the data have them.
     """
 
     data: Data
     like: Tensor
     scale: float
+    modes: tuple[int, ...]
+
+    def ordered(self, factors: Sequence[Tensor]) -> list[Tensor]:
+        """Factors of the tensor in the order of the data."""
+        return [factors[mode] for mode in self.modes]
+
+    def restored(self, factors: Sequence[Tensor]) -> list[Tensor]:
+        """Factors of the data in the order of the tensor."""
+        return [factors[self.modes.index(mode)] for mode in range(len(factors))]
 
 
 def read_input(x: Any, mask: Mask, *, precise: bool, unit_norm: bool, rank: int | None) -> Input:
@@ -77,7 +93,7 @@ def read_input(x: Any, mask: Mask, *, precise: bool, unit_norm: bool, rank: int 
         scale = _scale(data.values, unit_norm)
         values = data.values / scale
         scaled = torch.sparse_coo_tensor(data.indices, values, data.shape, check_invariants=False)
-        return Input(SparseData(scaled.coalesce()), values[:0], scale)
+        return Input(SparseData(scaled.coalesce()), values[:0], scale, tuple(range(tensor.ndim)))
     needed = required_bytes(tensor.shape, tensor.dtype, ranks=rank, masked=mask is not None)
     if needed > _LARGE:
         what = f"a dense tensor of shape {tuple(tensor.shape)}"
@@ -89,7 +105,12 @@ def read_input(x: Any, mask: Mask, *, precise: bool, unit_norm: bool, rank: int 
         tensor = tensor.double()
     if scale != 1:
         tensor = tensor / scale
-    return Input(CompleteData(tensor) if observed is None else MaskedData(tensor, observed), like, scale)
+    modes = _mode_order(tuple(tensor.shape))
+    tensor = tensor.permute(modes)
+    data = (
+        CompleteData(tensor) if observed is None else MaskedData(tensor, observed.permute(modes), _SHRINKAGE)
+    )
+    return Input(data, like, scale, modes)
 
 
 def checked_rank(rank: object, shape: tuple[int, ...]) -> int:
@@ -108,6 +129,14 @@ def checked_rank(rank: object, shape: tuple[int, ...]) -> int:
             f"{rank}, lower it or pass None to find it."
         )
     return rank
+
+
+def _mode_order(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The two largest modes outside, if that makes the partial products of a sweep much smaller."""
+    modes = tuple(range(len(shape)))
+    last, first, *rest = sorted(modes, key=lambda mode: shape[mode], reverse=True)
+    now, then = (1 / shape[a] + 1 / shape[b] for a, b in ((0, -1), (first, last)))
+    return (first, *sorted(rest), last) if now > _REORDER * then else modes
 
 
 def _scale(values: Tensor, unit_norm: bool) -> float:

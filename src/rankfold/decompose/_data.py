@@ -3,7 +3,7 @@
 Axes: n_i dimensions, R components. All losses are ``½ ||W * (model - x)||²`` over the observed entries.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -89,4 +89,8 @@ class Data(Protocol):
         Returns:
             ``(n_mode, S)``.
         """
+        ...
+
+    def probe(self, factors: Sequence[Tensor]) -> Callable[[Sequence[Tensor], int], Tensor]:
+        """:meth:`contract` as a function of probes and mode, for many products with one residual."""
         ...

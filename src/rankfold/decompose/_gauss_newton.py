@@ -15,8 +15,8 @@ __all__ = ["EXACT", "refine", "solve"]
 EXACT = 1e-13
 
 _ITERATIONS = 500
-# Relative fall of the objective below which nothing but rounding is left; choice of this library.
-_TOLERANCE = 1e-13
+# Relative fall of the objective in one step below which no later step is worth waiting for; choice of this library.
+_TOLERANCE = 1e-9
 # Start of the damping relative to the mean diagonal, and its rules: Madsen, Nielsen and Tingleff 2004, "Methods for
 # non-linear least squares problems", section 3.2.
 _DAMPING = 1e-2
@@ -54,7 +54,7 @@ def refine(
         settings: ``nonnegative`` and ``recorder`` are read.
         iterations: largest number of steps tried; None is 500.
         ridge: weight of the squared norms of the factors.
-        tolerance: stop once a step lowers the objective by less than this share of it; None is 1e-13.
+        tolerance: stop once a step lowers the objective by less than this share of it; None is 1e-9.
         name: for the trace.
 
     Returns:

@@ -82,9 +82,10 @@ def rank_one(
         probe = probe.abs() if nonnegative else probe
         probes.append(torch.nn.functional.normalize(probe, dim=0).to(device=data.device, dtype=data.dtype))
     sizes = torch.zeros(_STARTS)
+    contract = data.probe(factors)
     for _ in range(_POWER_ITERATIONS):
         for mode in range(len(probes)):
-            image = data.contract(factors, probes, mode)
+            image = contract(probes, mode)
             image = image.clamp_min(0) if nonnegative else image
             sizes = torch.linalg.vector_norm(image, dim=0)
             probes[mode] = torch.where(

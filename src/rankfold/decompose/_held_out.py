@@ -1,62 +1,54 @@
-"""The rank of data with gaps: what predicts entries that were held out."""
+"""What data with gaps say about a model: how it predicts entries that were held out."""
 
-from math import log, prod
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from rankfold.decompose._greedy import grow
+from rankfold.decompose._als import alternate
 from rankfold.decompose._masked import MaskedData
 from rankfold.decompose._methods import Settings
-from rankfold.decompose._result import RankStep
 
-__all__ = ["held_out_rank"]
+__all__ = ["HoldOut", "Trial", "best_shrinkage", "hold_out"]
 
-# Choices of this library: share of the observed entries that is held out, the growth without gain that ends the
-# search, and the relative fall of the squared held-out error that a component must bring.
+# Share of the observed entries that is held out; choice of this library.
 _SHARE = 0.1
-_OVERSHOOT = 3
-_LEAST_FALL = 0.01
+# Weights that all gaps together have beside all observed entries, from weak to strong. A model that starts strongly
+# held loses components that it does not find again.
+_SHRINKAGES = (0.0003, 0.003, 0.01, 0.03, 0.1, 0.3)
+# Sweeps at the first and at each later one, fewer once they no longer lower the error; choices of this library.
+_FIRST_SWEEPS, _SWEEPS, _TOLERANCE = 20, 10, 1e-4
+_PATIENCE = 2
 
 
-def held_out_rank(data: MaskedData, settings: Settings) -> tuple[int, list[Tensor], tuple[RankStep, ...]]:
-    """Add components as long as they predict entries that no fit has seen.
+class HoldOut:
+    """Observed entries in two parts, one to fit and one to judge the fit.
+
+    Arguments:
+        train: what is fitted.
+        test: what is predicted.
+    """
+
+    def __init__(self, train: MaskedData, test: MaskedData) -> None:
+        self.train, self.test = train, test
+
+    def error(self, factors: Sequence[Tensor]) -> float:
+        """Relative error of the prediction."""
+        return self.test.error(factors)
+
+
+def hold_out(data: MaskedData, generator: torch.Generator) -> HoldOut:
+    """Hold out a random tenth of the observed entries, never all of a slice.
 
     Arguments:
         data: the tensor with its mask.
-        settings: passed to the solvers.
+        generator: of the CPU.
 
     Returns:
-        The rank, factors fitted without the entries held out, and the path; ``evidence`` is the relative fall of
-        the squared held-out error by one per cent.
+        The two parts.
     """
-    hidden = _held_out(data, settings.generator)
-    train = MaskedData(data.tensor, (data.weights > 0) & ~hidden)
-    test = MaskedData(data.tensor, hidden)
-    degrees = sum(data.shape) - len(data.shape) + 1
-    found: dict[int, list[Tensor]] = {}
-    errors: dict[int, float] = {0: 1.0}
-    steps: list[RankStep] = []
-    factors: list[Tensor] = []
-    best = 1
-    for rank in range(1, prod(data.shape) // max(data.shape) + 1):
-        factors = found[rank] = grow(train, factors, settings, name="rank")
-        errors[rank] = 2 * test.loss(factors) / test.norm**2
-        lowest = min(errors[earlier] for earlier in range(rank))
-        evidence = (1 - errors[rank] / lowest) / _LEAST_FALL
-        residual = 2 * train.loss(factors) / train.norm**2
-        bic = train.count * log(max(residual, 1e-300) / train.count) + rank * degrees * log(train.count)
-        steps.append(RankStep(rank, residual**0.5, bic, evidence))
-        if evidence > 1:
-            best = rank
-        if rank - best >= _OVERSHOOT or errors[rank] == 0 or settings.recorder.stopped:
-            break
-    return best, found[best], tuple(steps)
-
-
-def _held_out(data: MaskedData, generator: torch.Generator) -> Tensor:
-    """A random share of the observed entries, never all of a slice."""
-    observed = data.weights > 0
+    observed = data.observed
     draw = torch.rand(data.shape, generator=generator).to(data.device)
     hidden = observed & (draw < _SHARE)
     for mode in range(len(data.shape)):
@@ -64,4 +56,49 @@ def _held_out(data: MaskedData, generator: torch.Generator) -> Tensor:
         emptied = ~(observed & ~hidden).any(dim=others)
         shape = [-1 if axis == mode else 1 for axis in range(len(data.shape))]
         hidden = hidden & ~emptied.view(shape)
-    return hidden
+    return HoldOut(MaskedData(data.tensor, observed & ~hidden), MaskedData(data.tensor, hidden))
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A fit to a part of the entries.
+
+    Arguments:
+        shrinkage: weight of the gaps.
+        factors: one ``(n_i, R)`` per mode.
+        error: relative error of the prediction of the entries held out.
+    """
+
+    shrinkage: float
+    factors: list[Tensor]
+    error: float
+
+
+def best_shrinkage(parts: HoldOut, factors: Sequence[Tensor], settings: Settings) -> Trial:
+    """The weight of the gaps with which a model predicts best.
+
+    Arguments:
+        parts: what to fit and what to predict.
+        factors: start; not changed.
+        settings: passed to the solver.
+
+    Returns:
+        The best of the fits.
+    """
+    current = list(factors)
+    best = Trial(1.0, current, float("inf"))
+    worse = 0
+    observed = parts.train.count / parts.train.tensor.numel()
+    for share in _SHRINKAGES:
+        shrinkage = min(share * observed / (1 - observed), 1.0)
+        train = parts.train.shrunk(shrinkage)
+        current, _ = alternate(
+            train, current, settings, sweeps=_SWEEPS, tolerance=_TOLERANCE, name="held_out"
+        )
+        error = parts.error(current)
+        worse = 0 if error < best.error else worse + 1
+        if error < best.error:
+            best = Trial(shrinkage, current, error)
+        if worse == _PATIENCE or settings.recorder.stopped:
+            break
+    return best

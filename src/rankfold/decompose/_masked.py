@@ -5,7 +5,7 @@ over observed entries; with the products ``a_r a_s`` of pairs of columns in plac
 contractions as those of the data, with the mask as the tensor.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 import torch
@@ -18,30 +18,43 @@ __all__ = ["MaskedData"]
 
 
 class MaskedData:
-    """Some entries observed.
+    """Some entries observed; those that are not draw the model towards zero with a small weight.
+
+    Without that weight a model runs away where nothing was observed, as soon as it has more parameters than the
+    observed entries of a slice can fix.
 
     Arguments:
         tensor: order 2 or more, floating point; what it holds where nothing was observed does not matter.
         observed: bool, of the same shape.
+        shrinkage: weight of the squared model where nothing was observed, 0 to 1; 1 takes the gaps for zeros.
     """
 
-    def __init__(self, tensor: Tensor, observed: Tensor) -> None:
+    def __init__(self, tensor: Tensor, observed: Tensor, shrinkage: float = 0.0) -> None:
+        self.observed, self.shrinkage = observed, shrinkage
         self.tensor = torch.where(observed, tensor, 0.0).contiguous()
-        self.weights = observed.to(tensor.dtype).contiguous()
+        self.weights = observed.to(tensor.dtype).clamp_min(shrinkage).contiguous()
         self.shape = tuple(tensor.shape)
         self.dtype, self.device = tensor.dtype, tensor.device
         self.count = int(observed.sum())
         self.norm = float(torch.linalg.vector_norm(self.tensor, dtype=torch.float64))
 
+    def shrunk(self, shrinkage: float) -> "MaskedData":
+        """The same data with another weight of the gaps."""
+        return MaskedData(self.tensor, self.observed, shrinkage)
+
+    def error(self, factors: Sequence[Tensor]) -> float:
+        """Relative error over the observed entries alone."""
+        missed = balanced_outer(factors).sub_(self.tensor).masked_fill_(~self.observed, 0.0)
+        return float(torch.linalg.vector_norm(missed, dtype=torch.float64)) / self.norm
+
     def loss(self, factors: Sequence[Tensor]) -> float:
-        """Half the squared error over the observed entries."""
-        return 0.5 * float(self._residual(factors).square().sum(dtype=torch.float64))
+        """Half the weighted squared error."""
+        return self._loss(self._residual(factors))
 
     def gradients(self, factors: Sequence[Tensor]) -> tuple[float, list[Tensor]]:
         """The loss and its derivative by each factor."""
         residual = self._residual(factors)
-        loss = 0.5 * float(residual.square().sum(dtype=torch.float64))
-        return loss, [part for _, part in mttkrps(residual, factors)]
+        return self._loss(residual), [part for _, part in mttkrps(residual, factors)]
 
     def sweep(self, factors: list[Tensor]) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Mode by mode the right side and one Gram matrix per row."""
@@ -58,11 +71,23 @@ class MaskedData:
 
     def contract(self, factors: Sequence[Tensor], probes: Sequence[Tensor], mode: int) -> Tensor:
         """The residual times probes in all modes but one."""
-        residual = -self._residual(factors) if factors else self.tensor
-        return mttkrp(residual, probes, mode)
+        return self.probe(factors)(probes, mode)
+
+    def probe(self, factors: Sequence[Tensor]) -> Callable[[Sequence[Tensor], int], Tensor]:
+        """:meth:`contract` at fixed factors; the residual is formed once."""
+        residual = self._residual(factors).neg_() if factors else self.tensor
+        return lambda probes, mode: mttkrp(residual, probes, mode)
 
     def _residual(self, factors: Sequence[Tensor]) -> Tensor:
+        """Weight times what the model misses: the derivative of the loss by the model."""
         return balanced_outer(factors).mul_(self.weights).sub_(self.tensor)
+
+    def _loss(self, residual: Tensor) -> float:
+        # Where nothing was observed the residual is shrinkage * model, and counts with 1 / shrinkage.
+        squares = residual.square()
+        if self.shrinkage:
+            squares = squares.div_(self.weights)
+        return 0.5 * float(squares.sum(dtype=torch.float64))
 
 
 class MaskedNormal:
@@ -70,7 +95,7 @@ class MaskedNormal:
 
     Arguments:
         factors: one ``(n_i, R)`` per mode.
-        weights: 1 where observed, 0 elsewhere.
+        weights: 1 where observed, the shrinkage elsewhere.
 
     Reference:
         Tomasi and Bro 2005, "PARAFAC and missing values", the Levenberg-Marquardt method INDAFAC.

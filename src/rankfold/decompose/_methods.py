@@ -40,6 +40,7 @@ class Settings:
     symmetric: bool = False
     loss: str = "squared"
     init: Sequence[Tensor] | None = None
+    rounding: float = 1e-10
 
     def __post_init__(self) -> None:
         most, least = self.max_iterations, self.tolerance

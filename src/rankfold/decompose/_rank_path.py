@@ -28,8 +28,6 @@ _MARGIN = 0.5
 # far more than the ones after them. Choices of this library.
 _WHITE = 1.2
 _STRUCTURED = 3.0
-# Squared relative error below which a fit is exact and further components mean nothing.
-_EXACT = 1e-20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +37,12 @@ class RankPath:
     Arguments:
         factors: the best found for each number of components.
         residuals: their squared errors relative to ``||x||²``.
+        exact: squared relative error from which on a fit is exact and further components mean nothing.
     """
 
     factors: dict[int, list[Tensor]]
     residuals: dict[int, float]
+    exact: float
 
 
 def rank_path(
@@ -61,7 +61,7 @@ def rank_path(
     Returns:
         The fits, from 1 component to the number where growing ended.
     """
-    path = RankPath({}, {})
+    path = RankPath({}, {}, settings.rounding**2)
 
     def keep(factors: list[Tensor]) -> None:
         rank = factors[0].shape[1]
@@ -76,7 +76,7 @@ def rank_path(
         keep(factors)
         last = [gain for _, gain in _gains(path, count)][-_OVERSHOOT:]
         noise = len(last) == _OVERSHOOT and max(last) <= white
-        if noise or path.residuals[rank] <= _EXACT or settings.recorder.stopped:
+        if noise or path.residuals[rank] <= path.exact or settings.recorder.stopped:
             break
     factors = improve(data, factors, settings, steps=_STEPS, name="rank")
     keep(factors)
@@ -99,7 +99,7 @@ def chosen_rank(path: RankPath, count: int, shape: tuple[int, ...]) -> int:
     """
     steps = rank_steps(path, count, shape)
     last = [gain for _, gain in _gains(path, count)][-_OVERSHOOT:]
-    exact = path.residuals[steps[-1].rank] <= _EXACT
+    exact = path.residuals[steps[-1].rank] <= path.exact
     if exact or (len(last) == _OVERSHOOT and max(last) <= _WHITE * noise_gain(shape)):
         return max((step.rank for step in steps if step.evidence > 1), default=1)
     return max(steps, key=lambda step: step.evidence).rank
@@ -123,9 +123,9 @@ def rank_steps(path: RankPath, count: int, shape: tuple[int, ...]) -> tuple[Rank
     degrees = sum(shape) - len(shape) + 1
     steps = []
     for index, (rank, gain) in enumerate(gains):
-        residual = max(path.residuals[rank], _EXACT)
+        residual = max(path.residuals[rank], path.exact)
         # What comes last can only be judged against noise where the fit has become exact.
-        alone = 0.0 if path.residuals[rank] <= _EXACT else gain
+        alone = 0.0 if path.residuals[rank] <= path.exact else gain
         later = max((after for _, after in gains[index + 1 :]), default=alone)
         threshold = max(white, _STRUCTURED * later if later > _WHITE * white else 0.0)
         bic = count * log(residual / count) + rank * degrees * log(count)
@@ -138,7 +138,7 @@ def _gains(path: RankPath, count: int) -> list[tuple[int, float]]:
     gains, least = [], 0.0
     for rank in sorted(path.residuals):
         # A larger model is never worse; where the search missed that, the smaller one padded by zeros serves.
-        value = min(count * log(max(path.residuals[rank], _EXACT)), least)
+        value = min(count * log(max(path.residuals[rank], path.exact)), least)
         gains.append((rank, least - value))
         least = value
     return gains

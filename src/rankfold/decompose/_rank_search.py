@@ -7,7 +7,7 @@ from torch import Tensor
 from rankfold.decompose._complete import CompleteData
 from rankfold.decompose._compressed import compress
 from rankfold.decompose._data import Data
-from rankfold.decompose._held_out import held_out_rank
+from rankfold.decompose._gaps import choose_rank
 from rankfold.decompose._joint import improve
 from rankfold.decompose._masked import MaskedData
 from rankfold.decompose._methods import Settings
@@ -39,7 +39,7 @@ def search_rank(
         others by what a component gains compared with noise.
     """
     if isinstance(data, MaskedData):
-        return held_out_rank(data, settings)
+        return choose_rank(data, settings)
     most = prod(data.shape) // max(data.shape)
     bound = min(_FIRST_BOUND, most) if squeeze else most
     while True:
@@ -49,8 +49,10 @@ def search_rank(
         if squeezed is None:
             bound = most
         work: Data = data if squeezed is None else squeezed.data
-        lost = 0.0 if squeezed is None else squeezed.lost**2
-        path = rank_path(work, settings, most=bound, lost=lost, count=data.count, shape=data.shape)
+        settings.recorder.lost = 0.0 if squeezed is None else squeezed.lost
+        path = rank_path(
+            work, settings, most=bound, lost=settings.recorder.lost**2, count=data.count, shape=data.shape
+        )
         rank = chosen_rank(path, data.count, data.shape)
         ended = max(path.residuals) < bound or bound >= max(_LOOK_BEYOND * rank, _FIRST_BOUND)
         if ended or bound == most or settings.recorder.stopped:

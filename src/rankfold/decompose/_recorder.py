@@ -26,16 +26,23 @@ class Recorder:
             raise OptionError(f"callback must be a function or None, got {callback!r}; pass one of these.")
         self.points: list[TracePoint] = []
         self.stopped = False
+        self.lost = 0.0  # relative error that compression made before the solvers saw the data
         self._callback = callback
         self._started = time.perf_counter()
 
     def note(self, method: str, relative_error: float, rank: int) -> bool:
         """Add a point.
 
+        Arguments:
+            method: what is working.
+            relative_error: of the data that it sees.
+            rank: number of components.
+
         Returns:
             Whether the run is to stop here and return what it has.
         """
-        point = TracePoint(time.perf_counter() - self._started, relative_error, method, rank)
+        error = (relative_error**2 * (1 - self.lost**2) + self.lost**2) ** 0.5
+        point = TracePoint(time.perf_counter() - self._started, error, method, rank)
         self.points.append(point)
         if self._callback is not None and self._callback(point) is True:
             self.stopped = True

@@ -14,7 +14,7 @@ from rankfold.decompose._methods import Settings, Solve
 from rankfold.decompose._result import Agreement
 from rankfold.formats import CP, factor_match_score
 
-__all__ = ["Run", "agreeing_runs", "as_cp"]
+__all__ = ["Run", "agree", "agreeing_runs", "as_cp"]
 
 # Two errors are the same if they differ by less than this share; two models are if their components match so well.
 # Choices of this library.
@@ -62,13 +62,22 @@ def agreeing_runs(
     runs = list(known)
     while True:
         if runs:
-            best = min(runs, key=lambda run: run.relative_error)
-            agreeing = sum(_same(run, best) for run in runs)
-            found = Agreement(len(runs), agreeing, best.relative_error <= exact)
+            best, found = agree(runs, exact=exact)
             if found.reached or len(runs) >= most or settings.recorder.stopped:
                 return best, found
         factors = next(starts)(data, rank, settings)
         runs.append(Run(factors, (2 * data.loss(factors)) ** 0.5 / data.norm))
+
+
+def agree(runs: Sequence[Run], *, exact: float) -> tuple[Run, Agreement]:
+    """The best run, and how many agree with it.
+
+    Arguments:
+        runs: one or more.
+        exact: relative error from which on a fit counts as exact.
+    """
+    best = min(runs, key=lambda run: run.relative_error)
+    return best, Agreement(len(runs), sum(_same(run, best) for run in runs), best.relative_error <= exact)
 
 
 def as_cp(factors: Sequence[Tensor]) -> CP:

@@ -3,7 +3,8 @@
 Axes: n_i dimensions, R components, S probes, E listed entries.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from math import prod
 
 import torch
@@ -133,6 +134,10 @@ class SparseData:
             return result
         mixed = [factor.mT @ probe for factor, probe in zip(factors, probes, strict=True)]
         return result - factors[mode] @ hadamard_except(mixed, mode)
+
+    def probe(self, factors: Sequence[Tensor]) -> Callable[[Sequence[Tensor], int], Tensor]:
+        """:meth:`contract` at fixed factors."""
+        return partial(self.contract, factors)
 
     def _spans(self, rank: int) -> Iterator[slice]:
         """Pieces of the list of entries whose gathered rows keep within the bound on memory."""
