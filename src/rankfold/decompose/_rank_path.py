@@ -42,7 +42,7 @@ class RankPath:
 
     factors: dict[int, list[Tensor]]
     residuals: dict[int, float]
-    exact: float
+    exact: float = 1e-20
 
 
 def rank_path(

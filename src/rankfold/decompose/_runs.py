@@ -14,7 +14,7 @@ from rankfold.decompose._methods import Settings, Solve
 from rankfold.decompose._result import Agreement
 from rankfold.formats import CP, factor_match_score
 
-__all__ = ["Run", "agree", "agreeing_runs", "as_cp"]
+__all__ = ["Run", "agree", "agreeing_runs", "as_cp", "as_run"]
 
 # Two errors are the same if they differ by less than this share; two models are if their components match so well.
 # Choices of this library.
@@ -65,8 +65,7 @@ def agreeing_runs(
             best, found = agree(runs, exact=exact)
             if found.reached or len(runs) >= most or settings.recorder.stopped:
                 return best, found
-        factors = next(starts)(data, rank, settings)
-        runs.append(Run(factors, (2 * data.loss(factors)) ** 0.5 / data.norm))
+        runs.append(as_run(data, next(starts)(data, rank, settings)))
 
 
 def agree(runs: Sequence[Run], *, exact: float) -> tuple[Run, Agreement]:
@@ -78,6 +77,11 @@ def agree(runs: Sequence[Run], *, exact: float) -> tuple[Run, Agreement]:
     """
     best = min(runs, key=lambda run: run.relative_error)
     return best, Agreement(len(runs), sum(_same(run, best) for run in runs), best.relative_error <= exact)
+
+
+def as_run(data: Data, factors: list[Tensor]) -> Run:
+    """Factors with their error."""
+    return Run(factors, (2 * data.loss(factors)) ** 0.5 / data.norm)
 
 
 def as_cp(factors: Sequence[Tensor]) -> CP:
