@@ -96,9 +96,9 @@ def _least_squares(factor: Tensor, right: Tensor, gram: Tensor) -> Tensor:
     del factor
     matrix, target = gram.double(), right.double()
     root, failed = torch.linalg.cholesky_ex(matrix)
+    if matrix.ndim == 2 and not int(failed):
+        return torch.cholesky_solve(target.mT, root).mT.to(right.dtype)
     if not bool(failed.any()):
-        if matrix.ndim == 2:
-            return torch.cholesky_solve(target.mT, root).mT.to(right.dtype)
         return torch.cholesky_solve(target.unsqueeze(-1), root).squeeze(-1).to(right.dtype)
     inverse = torch.linalg.pinv(matrix, hermitian=True, rtol=matrix.shape[-1] * torch.finfo(gram.dtype).eps)
     solution = target @ inverse if matrix.ndim == 2 else torch.einsum("ir,irs->is", target, inverse)

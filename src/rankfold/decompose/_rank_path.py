@@ -1,6 +1,6 @@
 """How many components: grow until what comes is noise, then drop one by one, and see what each was worth.
 
-Axes: n_i dimensions, d order, N entries, k components.
+Axes: n_i dimensions, d order, N entries, k components, p parameters.
 """
 
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ def rank_path(
     for rank in range(1, most + 1):
         factors = grow(data, factors, settings, name="rank")
         keep(factors)
-        last = [gain for _, gain in _gains(path, count)][-_OVERSHOOT:]
+        last = [gain for _, gain in _gains(path, count, shape)][-_OVERSHOOT:]
         noise = len(last) == _OVERSHOOT and max(last) <= white
         if noise or path.residuals[rank] <= path.exact or settings.recorder.stopped:
             break
@@ -98,7 +98,7 @@ def chosen_rank(path: RankPath, count: int, shape: tuple[int, ...]) -> int:
         number after which the gains fall most.
     """
     steps = rank_steps(path, count, shape)
-    last = [gain for _, gain in _gains(path, count)][-_OVERSHOOT:]
+    last = [gain for _, gain in _gains(path, count, shape)][-_OVERSHOOT:]
     exact = path.residuals[steps[-1].rank] <= path.exact
     if exact or (len(last) == _OVERSHOOT and max(last) <= _WHITE * noise_gain(shape)):
         return max((step.rank for step in steps if step.evidence > 1), default=1)
@@ -115,10 +115,10 @@ def rank_steps(path: RankPath, count: int, shape: tuple[int, ...]) -> tuple[Rank
 
     Returns:
         One :class:`RankStep` per number of components. Its ``evidence`` is what the last component gains, in
-        ``N ln RSS``, by what it would gain if it fitted noise: :func:`noise_gain` where the components after it say
+        ``(N - p) ln RSS``, by what it would gain if it fitted noise: :func:`noise_gain` where the components after it say
         that the noise is white, otherwise three times the largest gain after it.
     """
-    gains = _gains(path, count)
+    gains = _gains(path, count, shape)
     white = noise_gain(shape)
     degrees = sum(shape) - len(shape) + 1
     steps = []
@@ -133,15 +133,24 @@ def rank_steps(path: RankPath, count: int, shape: tuple[int, ...]) -> tuple[Rank
     return tuple(steps)
 
 
-def _gains(path: RankPath, count: int) -> list[tuple[int, float]]:
-    """Per number of components the fall of ``N ln RSS`` that the last one brings."""
+def _gains(path: RankPath, count: int, shape: tuple[int, ...]) -> list[tuple[int, float]]:
+    """Per number of components what the last one gains: the fall of ``ln RSS`` times the degrees of freedom left.
+
+    Noise of variance s² leaves ``RSS = s² (N - p)`` behind p parameters, so it is ``N - p`` that makes a gain of the
+    fall; a model with as many parameters as entries fits anything and gains nothing.
+    """
     gains, least = [], 0.0
     for rank in sorted(path.residuals):
         # A larger model is never worse; where the search missed that, the smaller one padded by zeros serves.
-        value = min(count * log(max(path.residuals[rank], path.exact)), least)
-        gains.append((rank, least - value))
+        value = min(log(max(path.residuals[rank], path.exact)), least)
+        gains.append((rank, (least - value) * max(count - _parameters(rank, shape), 0)))
         least = value
     return gains
+
+
+def _parameters(rank: int, shape: tuple[int, ...]) -> int:
+    """Dimension of the set of tensors with so many components; those of a matrix can be mixed."""
+    return rank * (sum(shape) - (rank if len(shape) == 2 else len(shape) - 1))
 
 
 def noise_gain(shape: tuple[int, ...]) -> float:

@@ -16,6 +16,9 @@ from rankfold.linalg import product
 
 __all__ = ["contract_except", "mttkrp", "mttkrps"]
 
+# Choice of this library: up to so many entries the cost of a batched call outweighs that of a temporary product.
+_SMALL = 2**15
+
 
 def mttkrps(tensor: Tensor, factors: Sequence[Tensor]) -> Iterator[tuple[int, Tensor]]:
     """Visit the modes in order with their MTTKRP, ``Mat_n(x) (A_d ⊙ ... ⊙ A_1 without A_n)``.
@@ -106,6 +109,9 @@ def _contract_last(partial: Tensor, factor: Tensor) -> Tensor:
 
 
 def _contract_first(partial: Tensor, factor: Tensor) -> Tensor:
+    if partial.numel() <= _SMALL:
+        weights = factor.mT.reshape(*partial.shape[:2], *[1] * (partial.ndim - 2))
+        return (partial * weights).sum(dim=1)
     matrix = partial.reshape(*partial.shape[:2], prod(partial.shape[2:]))
     return torch.bmm(factor.mT.unsqueeze(1), matrix).view(partial.shape[0], *partial.shape[2:])
 
