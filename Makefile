@@ -25,15 +25,24 @@ format: $(DEV_STAMP)
 	$(BIN)/ruff check --fix .
 
 TIMED := conv linear folded step
+DECOMPOSED := decompose_success decompose_overfactored decompose_rank decompose_missing decompose_nonnegative \
+	cp_sweep cp_collinear
+# These two read real data: set RANKFOLD_DATA.
+DECOMPOSED_DATA := tucker decompose_real
 
 bench: $(DEV_STAMP)  ## the short benchmarks, in minutes; results go to benchmarks/results and docs/performance.md
-	for name in digits_lenet import_time basis_precision $(TIMED) memory compile exactness; do \
+	for name in digits_lenet import_time basis_precision $(TIMED) memory compile exactness $(DECOMPOSED); do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
+	if test -n "$$RANKFOLD_DATA"; then for name in $(DECOMPOSED_DATA); do \
+		$(BIN)/python -m benchmarks.$$name || exit 1; done; fi
 	$(BIN)/python -m benchmarks.performance_page
 
 bench-full: $(DEV_STAMP)  ## the same with more rounds and cases, then with two threads; for a quiet machine
 	for name in digits_lenet import_time basis_precision memory compile exactness; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in $(DECOMPOSED); do $(BIN)/python -m benchmarks.$$name --full || exit 1; done
+	if test -n "$$RANKFOLD_DATA"; then for name in $(DECOMPOSED_DATA); do \
+		$(BIN)/python -m benchmarks.$$name --full || exit 1; done; fi
 	for name in $(TIMED); do \
 		$(BIN)/python -m benchmarks.$$name --full || exit 1; \
 		$(BIN)/python -m benchmarks.$$name --threads 2 || exit 1; done

@@ -14,7 +14,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_example_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    block, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names = {
         "MyNet": lambda: nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 4)),
         "loader": [(torch.randn(8, 20), torch.randint(0, 4, (8,))) for _ in range(12)],
@@ -23,6 +23,15 @@ def test_the_example_runs(tmp_path, monkeypatch, capsys):
     assert "2 of 2 layers factorised" in capsys.readouterr().out
     assert (tmp_path / "net.safetensors").exists()
     assert all(type(module).__module__.startswith("torch.") for module in names["plain"].modules())
+
+
+def test_the_decomposition_says_what_its_comments_say():
+    _, block = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names = {}
+    exec(block, names)
+    assert names["parts"].rank == names["same"].rank == 3
+    assert names["parts"].agreement.agreeing == 2
+    assert names["rf"].factor_match_score(names["parts"].tensor, names["same"].tensor) > 0.99
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"python -m benchmarks\.(\w+)", README))))
