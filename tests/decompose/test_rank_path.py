@@ -14,7 +14,12 @@ COUNT = 8000
 
 
 def path_of(residuals: list[float], first: int = 1) -> RankPath:
-    return RankPath({}, dict(enumerate(residuals, start=first)))
+    return RankPath({}, dict(enumerate(residuals, start=first)), 1e-20)
+
+
+def left(rank: int) -> int:
+    """Degrees of freedom behind so many components."""
+    return COUNT - rank * (sum(SHAPE) - len(SHAPE) + 1)
 
 
 def white(start: float, signal: list[float], after: int = 3) -> list[float]:
@@ -23,7 +28,7 @@ def white(start: float, signal: list[float], after: int = 3) -> list[float]:
     for factor in signal:
         residuals.append(residuals[-1] * factor)
     for _ in range(after):
-        residuals.append(residuals[-1] * math.exp(-0.8 * noise_gain(SHAPE) / COUNT))
+        residuals.append(residuals[-1] * math.exp(-0.8 * noise_gain(SHAPE) / left(len(residuals) + 1)))
     return residuals
 
 
@@ -58,13 +63,12 @@ def test_a_clear_rank_before_white_noise() -> None:
 
 
 def test_nothing_but_noise_is_rank_one() -> None:
-    gain = math.exp(-0.8 * noise_gain(SHAPE) / COUNT)
-    path = path_of([gain, gain**2, gain**3, gain**4])
+    path = path_of(white(math.exp(-0.8 * noise_gain(SHAPE) / left(1)), []))
     assert chosen_rank(path, COUNT, SHAPE) == 1
 
 
 def test_a_weak_component_counts_as_soon_as_it_beats_noise() -> None:
-    limit = noise_gain(SHAPE) / COUNT
+    limit = noise_gain(SHAPE) / left(3)
     for share, rank in ((1.2, 3), (0.95, 2)):
         path = path_of(white(0.5, [0.5, math.exp(-share * limit)]))
         assert chosen_rank(path, COUNT, SHAPE) == rank
@@ -105,9 +109,21 @@ def test_what_the_steps_say() -> None:
         degrees = step.rank * (sum(SHAPE) - len(SHAPE) + 1)
         assert step.bic == pytest.approx(COUNT * math.log(residual / COUNT) + degrees * math.log(COUNT))
     # More came after it than noise gives, so it is held against that.
-    assert steps[1].evidence == pytest.approx(math.log(2) / (3 * math.log(4)))
-    assert steps[2].evidence == pytest.approx(COUNT * math.log(4) / limit)
+    assert steps[1].evidence == pytest.approx(left(2) * math.log(2) / (3 * left(3) * math.log(4)))
+    assert steps[2].evidence == pytest.approx(left(3) * math.log(4) / limit)
     assert all(step.evidence == pytest.approx(0.8) for step in steps[3:])
+
+
+def test_a_fit_with_as_many_parameters_as_entries_says_nothing() -> None:
+    # 6 x 6 x 2 has rank 6 or 7 for almost all tensors, 6 components have 72 parameters.
+    for count, shape, signal in ((72, (6, 6, 2), 3), (225, (15, 15), 3)):
+        residuals = [10.0**-step for step in range(1, signal + 1)]
+        rank, order = signal, len(shape)
+        while residuals[-1] > 1e-20:
+            rank += 1
+            free = count - rank * (sum(shape) - (rank if order == 2 else order - 1))
+            residuals.append(residuals[-1] * math.exp(-0.8 * noise_gain(shape) / free) if free > 0 else 1e-30)
+        assert chosen_rank(path_of(residuals), count, shape) == signal
 
 
 def test_path_of_a_small_tensor() -> None:

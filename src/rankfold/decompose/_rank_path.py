@@ -115,8 +115,8 @@ def rank_steps(path: RankPath, count: int, shape: tuple[int, ...]) -> tuple[Rank
 
     Returns:
         One :class:`RankStep` per number of components. Its ``evidence`` is what the last component gains, in
-        ``(N - p) ln RSS``, by what it would gain if it fitted noise: :func:`noise_gain` where the components after it say
-        that the noise is white, otherwise three times the largest gain after it.
+        ``(N - p) ln RSS``, by what it would gain if it fitted noise: :func:`noise_gain` where the components after
+        it say that the noise is white, otherwise three times the largest gain after it.
     """
     gains = _gains(path, count, shape)
     white = noise_gain(shape)
