@@ -13,7 +13,9 @@ from rankfold.decompose._data import Data
 from rankfold.decompose._masked import MaskedData
 
 SHAPES = [(4, 3), (3, 4, 2), (1, 4, 3), (2, 3, 2, 3), (2, 2, 3, 2, 2)]
-FORMS = ["complete", "large", "masked"]
+FORMS = ["complete", "large", "masked", "shrunk"]
+# Weight of the gaps in the last of these.
+SHRINKAGE = 0.2
 
 
 @pytest.fixture(params=FORMS)
@@ -27,14 +29,16 @@ def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 def problem(
     form: str, shape: tuple[int, ...], rank: int, seed: int = 0
 ) -> tuple[Data, Tensor, Tensor, list[Tensor]]:
-    """Data, the tensor, its weights, and factors."""
+    """Data, the tensor, its weights (of the squares), and factors."""
     x, factors = noise(shape, seed), drawn(shape, rank, seed)
-    if form != "masked":
+    if form in ("complete", "large"):
         return CompleteData(x), x, torch.ones_like(x), factors
     mask = observed(shape, 0.6, seed)
     mask.view(-1)[0] = True
     hidden = torch.where(mask, x, torch.nan)
-    return MaskedData(hidden, mask), torch.where(mask, x, 0.0), mask.double(), factors
+    shrinkage = SHRINKAGE if form == "shrunk" else 0.0
+    data = MaskedData(hidden, mask).shrunk(shrinkage)
+    return data, torch.where(mask, x, 0.0), mask.double().clamp_min(shrinkage), factors
 
 
 def close(found: Tensor, expected: Tensor) -> None:
@@ -45,22 +49,22 @@ def close(found: Tensor, expected: Tensor) -> None:
 def test_loss_and_gradients(form: str, shape: tuple[int, ...]) -> None:
     data, x, weights, factors = problem(form, shape, 3)
     leaves = [factor.clone().requires_grad_() for factor in factors]
-    loss = 0.5 * ((dense(leaves) - x) * weights).square().sum()
+    loss = 0.5 * ((dense(leaves) - x).square() * weights).sum()
     slopes, loss = torch.autograd.grad(loss, leaves), loss.detach()
     assert data.loss(factors) == pytest.approx(float(loss), rel=1e-12)
     found, gradients = data.gradients(factors)
     assert found == pytest.approx(float(loss), rel=1e-11)
     for mine, theirs in zip(gradients, slopes, strict=True):
         close(mine, theirs)
-    assert data.norm == pytest.approx(float(torch.linalg.vector_norm(x * weights)), rel=1e-14)
-    assert data.count == int(weights.sum())
+    assert data.norm == pytest.approx(float(torch.linalg.vector_norm(x)), rel=1e-14)
+    assert data.count == int((weights == 1).sum())
     assert (data.shape, data.dtype, data.device) == (shape, torch.float64, x.device)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_normal_matrix(form: str, shape: tuple[int, ...]) -> None:
     data, _, weights, factors = problem(form, shape, 2)
-    slopes = jacobian(factors) * weights.reshape(-1, 1)
+    slopes = jacobian(factors) * weights.sqrt().reshape(-1, 1)
     expected = slopes.mT @ slopes
     normal = data.normal(factors)
     close(normal.matrix(), expected)
@@ -89,7 +93,7 @@ def test_sweep_gives_the_least_squares_problems(form: str, shape: tuple[int, ...
         for index in range(shape[mode]):
             used = rows * seen_rows[index].unsqueeze(1)
             close(right[index], used.mT @ values[index])
-            close(gram if gram.ndim == 2 else gram[index], used.mT @ used)
+            close(gram if gram.ndim == 2 else gram[index], used.mT @ rows)
         factors[mode] = new[mode]
         seen.append(mode)
     assert seen == list(range(len(shape)))
@@ -106,6 +110,7 @@ def test_contractions_of_the_residual(form: str, shape: tuple[int, ...]) -> None
             others = [probe for axis, probe in enumerate(probes) if axis != mode]
             expected = torch.einsum(f"{letters},{terms}->{letters[mode]}s", residual, *others)
             close(data.contract(model, probes, mode), expected)
+            close(data.probe(model)(probes, mode), expected)
 
 
 @given(
@@ -127,6 +132,14 @@ def test_loss_of_an_exact_fit_keeps_all_digits() -> None:
     factors = drawn((5, 6, 7), 3, 1)
     data = CompleteData(dense(factors))
     assert (2 * data.loss(factors)) ** 0.5 <= 1e-14 * data.norm
+
+
+def test_error_is_over_the_observed_entries_whatever_the_gaps_weigh() -> None:
+    for form in ("masked", "shrunk"):
+        data, x, weights, factors = problem(form, (3, 4, 2), 2)
+        assert isinstance(data, MaskedData)
+        missed = torch.linalg.vector_norm((dense(factors) - x)[weights == 1])
+        assert data.error(factors) == pytest.approx(float(missed) / data.norm, rel=1e-12)
 
 
 def test_loss_goes_slab_by_slab(monkeypatch: pytest.MonkeyPatch) -> None:
