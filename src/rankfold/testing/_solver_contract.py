@@ -284,8 +284,8 @@ class SolverContract:
         self._need("masked")
         x, mask = self._noisy(), self._mask()
         plain = self._solve(x, mask=mask)
-        other = x.clone()
-        other[~mask] = torch.tensor([1e200, float("nan"), float("inf")], dtype=x.dtype).repeat(99)[: (~mask).sum()]
+        strange = torch.tensor([1e200, float("nan"), float("inf")], dtype=x.dtype)
+        other = torch.where(mask, x, strange[torch.arange(x.numel()).view(x.shape) % 3])
         assert self._equal(plain, self._solve(other.numpy(), mask=mask.numpy()))
         assert self._equal(plain, self._solve(torch.where(mask, x, float("nan")), mask="nan"))
         full = torch.ones_like(mask)
@@ -360,5 +360,5 @@ class SolverContract:
             (truth, 3),
         )
         for init, rank in wrong:
-            with pytest.raises(ShapeError, match=r"init has shape .* pass an init of the same shape and rank"):
+            with pytest.raises(ShapeError, match=r"init has shape .* pass an init of the same shape"):
                 self._solve(x, rank, init=init)
