@@ -43,6 +43,8 @@ def applicable(shape: tuple[int, ...], rank: int) -> bool:
 def _largest(shape: tuple[int, ...]) -> int:
     """The largest rank that the eigenvalue problem can give: the second dimension, if a third one is above 1."""
     ordered = sorted(shape, reverse=True)
+    if len(shape) == 2:
+        return ordered[1]  # a truncated SVD
     return ordered[1] if len(shape) >= 3 and ordered[2] > 1 else 1
 
 

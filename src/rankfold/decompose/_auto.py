@@ -28,6 +28,8 @@ def solve(data: Data, rank: int, settings: Settings) -> list[Tensor]:
 
     Two dimensions of at least the rank call for the algebraic solution, everything else for greedy deflation.
     """
+    if len(data.shape) == 2 and _has_algebraic(data, rank, settings):
+        return _algebraic.solve(data, rank, settings)  # a matrix has an SVD
     patient = not _has_algebraic(data, rank, settings)
     for _ in range(_PATIENT_STARTS if patient else 1):
         easy = _easy(data, rank, settings, patient=patient)

@@ -71,7 +71,9 @@ def search(data: Data, rank: int | None, settings: Settings, method: Method, res
     starts = method.schedule(work, rank, settings) if method.schedule else repeat(method.solve)
     if settings.symmetric and "symmetric" not in method.takes:
         starts = symmetric_runs(starts)
-    best, agreement = agreeing_runs(work, rank, settings, starts, most=runs, exact=EXACT, known=known)
+    # Where the projection lost something an exact fit of the core proves nothing.
+    exact = EXACT if squeezed is None or squeezed.lost <= EXACT else 0.0
+    best, agreement = agreeing_runs(work, rank, settings, starts, most=runs, exact=exact, known=known)
     consistency = core_consistency(work.tensor, best.factors) if isinstance(work, CompleteData) else None
     if squeezed is None:
         return Found(best.factors, agreement, consistency, steps)

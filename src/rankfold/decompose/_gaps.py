@@ -23,10 +23,8 @@ _LARGE = 2**15
 _FINAL_SWEEPS, _FINAL_TOLERANCE = 60, 1e-5
 # Share of the error of prediction that doubling the components must leave at most, and the size of new ones.
 _WORTHWHILE, _SMALL = 0.995, 0.1
-# On small tensors: the growth without gain that ends the search for the rank, the fall of the squared error
-# of prediction that a component must bring, and the weight of the gaps meanwhile.
+# On small tensors: the growth without gain that ends the search for the rank, and the weight of the gaps meanwhile.
 _OVERSHOOT = 3
-_LEAST_FALL = 0.01
 _SHRINKAGE = 1e-3
 
 
@@ -129,16 +127,17 @@ def _widened(data: MaskedData, factors: list[Tensor], rank: int, settings: Setti
 
 
 def _steps(parts: HoldOut, found: dict[int, list[Tensor]]) -> tuple[RankStep, ...]:
-    """The path; ``evidence`` is the relative fall of the squared error of prediction by one per cent."""
+    """The path; ``evidence`` says how surely a rank predicts better than the best smaller one."""
     shape, count = parts.train.shape, parts.train.count
     degrees = sum(shape) - len(shape) + 1
-    least, steps = 1.0, []
+    steps: list[RankStep] = []
+    best: list[Tensor] | None = None
     for rank, factors in found.items():
-        error = parts.error(factors) ** 2
         residual = parts.train.error(factors)
         bic = count * log(max(residual**2, 1e-300)) + rank * degrees * log(count)
-        steps.append(RankStep(rank, residual, bic, (1 - error / least) / _LEAST_FALL))
-        least = min(least, error)
+        steps.append(RankStep(rank, residual, bic, parts.evidence(best, factors)))
+        if best is None or parts.error(factors) < parts.error(best):
+            best = factors
     return tuple(steps)
 
 
@@ -156,12 +155,11 @@ def choose_rank(data: MaskedData, settings: Settings) -> tuple[int, list[Tensor]
     train = parts.train.shrunk(_SHRINKAGE)
     found: dict[int, list[Tensor]] = {}
     factors: list[Tensor] = []
-    best, least = 1, float("inf")
+    best = 1
     for rank in range(1, prod(data.shape) // max(data.shape) + 1):
         factors = found[rank] = grow(train, factors, settings, name="rank")
-        error = parts.error(factors) ** 2
-        if error < (1 - _LEAST_FALL) * least:
-            best, least = rank, error
+        if parts.evidence(found.get(best), factors) > 1 and rank > 1:
+            best = rank
         if rank - best >= _OVERSHOOT or settings.recorder.stopped:
             break
     return best, found[best], _steps(parts, found)

@@ -9,6 +9,7 @@ from torch import Tensor
 from rankfold.decompose._als import alternate
 from rankfold.decompose._masked import MaskedData
 from rankfold.decompose._methods import Settings
+from rankfold.formats import balanced_outer
 
 __all__ = ["HoldOut", "Trial", "best_shrinkage", "hold_out"]
 
@@ -36,6 +37,23 @@ class HoldOut:
     def error(self, factors: Sequence[Tensor]) -> float:
         """Relative error of the prediction."""
         return self.test.error(factors)
+
+    def evidence(self, smaller: Sequence[Tensor] | None, larger: Sequence[Tensor]) -> float:
+        """How surely a larger model predicts better: the mean fall of the squared errors by three standard errors.
+
+        Arguments:
+            smaller: factors of the smaller model, None for zero.
+            larger: factors of the larger one.
+
+        Returns:
+            Above 1 where the fall is no accident.
+        """
+        truth = self.test.tensor[self.test.observed]
+        before = truth if smaller is None else truth - balanced_outer(smaller)[self.test.observed]
+        after = truth - balanced_outer(larger)[self.test.observed]
+        falls = before.square() - after.square()
+        spread = float(falls.std()) / len(falls) ** 0.5 if len(falls) > 1 else 0.0
+        return float(falls.mean()) / max(3 * spread, torch.finfo(falls.dtype).tiny)
 
 
 def hold_out(data: MaskedData, generator: torch.Generator) -> HoldOut:

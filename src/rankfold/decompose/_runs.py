@@ -20,6 +20,8 @@ __all__ = ["Run", "agree", "agreeing_runs", "as_cp", "as_run"]
 # Choices of this library.
 _SAME_ERROR = 1e-4
 _SAME_COMPONENTS = 0.95
+# Below this relative errors differ by rounding and by where an iteration stopped.
+_ROUNDING = 1e-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,6 @@ def as_cp(factors: Sequence[Tensor]) -> CP:
 def _same(run: Run, best: Run) -> bool:
     if run is best:
         return True
-    if run.relative_error > best.relative_error * (1 + _SAME_ERROR):
+    if run.relative_error > best.relative_error * (1 + _SAME_ERROR) + _ROUNDING:
         return False
     return factor_match_score(as_cp(best.factors), as_cp(run.factors)) >= _SAME_COMPONENTS
