@@ -183,3 +183,5 @@ def test_sweeps_of_alternating_least_squares_never_raise_the_error(masked: bool,
     assert all(after <= before + 1e-9 for before, after in pairwise(errors))
     assert error == errors[-1] == pytest.approx((2 * data.loss(factors)) ** 0.5 / data.norm, rel=1e-6)
     assert all(bool((factor >= 0).all()) for factor in factors) or not nonnegative
+    norms = torch.stack([torch.linalg.vector_norm(factor, dim=0) for factor in factors])
+    torch.testing.assert_close(norms, norms[:1].expand_as(norms), rtol=1e-10, atol=0)
