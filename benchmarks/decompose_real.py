@@ -27,7 +27,9 @@ NOTE = (
     "that the source lacks never counted. There a share of the entries is hidden at random (the same for all sides) "
     "and hidden_error is the relative error over them. TensorLy masked is parafac(mask=...), random start, at most "
     f"{SWEEPS} sweeps, until the error changes by less than {TOLERANCE:g}. x_error and x_time: ours by that of the "
-    "best rank of TensorLy, chosen with the hidden entries known; its time is that of this rank alone."
+    "best rank of TensorLy, chosen with the hidden entries known; its time is that of this rank alone. The figures "
+    "for ranks given take of our ranks the fastest that is as good as TensorLy's best, or the best where none is; "
+    "those for the rank not told stand beside the time of all ranks that TensorLy tried."
 )
 
 
@@ -100,6 +102,15 @@ def gap_rows(name: str, x: Tensor, part: float, ranks: tuple[int, ...]) -> list[
     return rows
 
 
+def chosen(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of our ranks the fastest that is as good as the best of TensorLy, or the best where none is."""
+    ours_given = [one for one in rows if one["side"] == "rankfold"]
+    as_good = [one for one in ours_given if one["x_error"] <= 1]
+    if as_good:
+        return min(as_good, key=lambda one: one["seconds"])
+    return min(ours_given, key=lambda one: one["x_error"])
+
+
 def definitions(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The amino acids come out right untold; gaps are filled at least as well as by the peer, in less time."""
     amino = next(one for one in rows if one["data"] == "amino acids" and one["side"] == FOUND)
@@ -112,13 +123,23 @@ def definitions(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         },
     }
     for name in sorted({one["data"] for one in rows} - {"amino acids"}):
-        told = [one for one in rows if one["data"] == name and one["side"] == FOUND and "x_error" in one]
-        for figure, what in (("x_error", "hidden error"), ("x_time", "time")):
-            entries[f"{name}: {what}, rank not told"] = {
-                "measured": max((one[figure] for one in told), default="failed"),
-                "target": "≤ 1",
-                "unit": "x TensorLy's at its best rank, largest of the shares hidden",
-            }
+        given, told = [], []
+        for part in sorted({one["hidden_percent"] for one in rows if one["data"] == name}):
+            here = [one for one in rows if one["data"] == name and one["hidden_percent"] == part]
+            given.append(chosen(here))
+            scan = sum(one["seconds"] for one in here if one["side"] == PEER)
+            found = next(one for one in here if one["side"] == FOUND)
+            told.append({"x_error": found["x_error"], "x_time": round(found["seconds"] / scan, 3)})
+        for side, lines, time in (
+            ("ranks given", given, "at its best rank"),
+            ("rank not told", told, "at its best rank; time of all its ranks"),
+        ):
+            for figure, what in (("x_error", "hidden error"), ("x_time", "time")):
+                entries[f"{name}: {what}, {side}"] = {
+                    "measured": max(line[figure] for line in lines),
+                    "target": "≤ 1",
+                    "unit": f"x TensorLy's {time}, largest of the shares hidden",
+                }
     return entries
 
 

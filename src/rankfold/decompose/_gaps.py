@@ -21,8 +21,8 @@ _EXACT = 1e-6
 _LARGE = 2**15
 # Sweeps of the last fit, and the fall of the relative error that ends it.
 _FINAL_SWEEPS, _FINAL_TOLERANCE = 60, 1e-5
-# Share of the error of prediction that doubling the components must leave at most, and the size of new ones.
-_WORTHWHILE, _SMALL = 0.995, 0.1
+# Up to so few components doubling goes on after it was once in vain; the size of new ones.
+_FEW, _SMALL = 4, 0.1
 # On small tensors: the growth without gain that ends the search for the rank, and the weight of the gaps meanwhile.
 _OVERSHOOT = 3
 _SHRINKAGE = 1e-3
@@ -82,14 +82,13 @@ def choose_rank_large(data: MaskedData, settings: Settings) -> tuple[Trial, tupl
     while True:
         trials[rank] = best_shrinkage(parts, start, settings)
         best = min(trials, key=lambda tried: trials[tried].error)
-        if rank != best or 2 * rank > most or settings.recorder.stopped:
-            break
-        if rank > 1 and trials[rank].error > _WORTHWHILE * trials[rank // 2].error:
+        vain = 2 if best > _FEW else 4
+        if rank >= vain * best or 2 * rank > most or settings.recorder.stopped:
             break
         start = _widened(data, trials[rank].factors, 2 * rank, settings)
         rank *= 2
     for between in (best * 3 // 4, best * 3 // 2):
-        if between not in trials and between <= most and not settings.recorder.stopped:
+        if min(trials) < between <= most and between not in trials and not settings.recorder.stopped:
             below = max(tried for tried in trials if tried < between)
             trials[between] = best_shrinkage(
                 parts, _widened(data, trials[below].factors, between, settings), settings
