@@ -169,6 +169,18 @@ def test_model_selection():
     assert pipe.transform(x).shape == (12, 2)
 
 
+def test_ranks_of_a_numpy_range():
+    x, _ = samples()
+    assert CPDecomposer(np.arange(2, 3)[0], random_state=0).fit(x).rank_ == 2
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_score_far_from_one(scale):
+    x, _ = samples(noise=0.3)
+    found = CPDecomposer(1, random_state=0)
+    assert found.fit(x * scale).score(x * scale) == pytest.approx(found.fit(x).score(x), abs=1e-9)
+
+
 def test_pandas_output():
     pytest.importorskip("pandas")
     x, _ = samples()

@@ -127,9 +127,14 @@ class Decomposer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         """
         check_is_fitted(self)
         X = self._checked(X, reset=False)
+        seen = np.nan_to_num(X)
+        # Squares of very large or small numbers leave the range of float64.
+        largest = float(np.abs(seen).max())
+        if largest == 0:
+            return 1.0
         residual = np.nan_to_num(X - self._combined(self._loadings(X)))
-        total = float(np.sum(np.square(np.nan_to_num(X), dtype=np.float64)))
-        return 1 - float(np.sum(np.square(residual, dtype=np.float64))) / total if total else 1.0
+        total = float(np.sum(np.square(seen / largest, dtype=np.float64)))
+        return 1 - float(np.sum(np.square(residual / largest, dtype=np.float64))) / total
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

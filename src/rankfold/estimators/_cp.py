@@ -78,9 +78,11 @@ class CPDecomposer(Decomposer):
         return self.rank_
 
     def _decompose(self, x: torch.Tensor, generator: torch.Generator) -> Decomposition:
+        # Grids of model selection are often NumPy ranges.
+        rank = int(self.rank) if isinstance(self.rank, np.integer) else self.rank
         return cp(
             x,
-            self.rank,
+            rank,
             method=self.method,
             mask=self.mask,
             nonnegative=self.nonnegative,
