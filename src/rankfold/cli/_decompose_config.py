@@ -38,8 +38,8 @@ class DecomposeConfig:
         nonnegative: factors of cp or tucker that are at least 0.
         symmetric: the same factor of cp in all modes.
         method: st_hosvd, hooi and randomized are of tucker, the others of cp; auto chooses.
-        loss: of cp: squared, or poisson for counts.
-        restarts: independent starts of cp; None means the usual number of the method.
+        loss: of cp: squared, or poisson for counts, which needs --method gradient_flow.
+        restarts: largest number of independent starts of cp; None is 10 for auto (1 on large data with gaps), else 1.
         seed: of the random starts.
         out: folder of the results, made anew; None means runs/<file>-<format>-<time>.
         key: which array of a file of several.

@@ -93,8 +93,9 @@ def components_table(result: CPDecomposition) -> Table:
 
 
 def _rank_path_table(steps: tuple[RankStep, ...], chosen: int) -> Table:
-    """Evidence above 1 says that the last component is more than noise; of BIC less is better."""
     table = empty_table("Ranks tried")
+    table.caption = "chosen by evidence: above 1, the last component is more than noise; BIC only to compare"
+    table.caption_justify = "left"
     for name in ("rank", "relative error", "evidence", "BIC", ""):
         table.add_column(name, justify="right", no_wrap=True)
     for step in steps:
