@@ -1,6 +1,7 @@
 """What may be asked of a Tucker decomposition together."""
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 from rankfold._errors import OptionError
@@ -20,11 +21,11 @@ def checked_amount(where: str, given: Mapping[str, Any]) -> None:
         names = [f"{name}=" for name in given]
         raise OptionError(f"{where}: pass exactly one of {', '.join(names[:-1])} and {names[-1]}.")
     tolerance, energy = given.get("tolerance"), given.get("energy")
-    if tolerance is not None and not 0 <= tolerance < 1:
-        raise OptionError(f"{where}: tolerance must lie in [0, 1), got {tolerance}; 0.1 allows 10 % error.")
-    if energy is not None and not 0 < energy <= 1:
+    if tolerance is not None and not (isinstance(tolerance, Real) and 0 <= float(tolerance) < 1):
+        raise OptionError(f"{where}: tolerance must lie in [0, 1), got {tolerance!r}; 0.1 allows 10 % error.")
+    if energy is not None and not (isinstance(energy, Real) and 0 < float(energy) <= 1):
         raise OptionError(
-            f"{where}: energy must lie in (0, 1], got {energy}; 0.99 keeps 99 % of the squared norm."
+            f"{where}: energy must lie in (0, 1], got {energy!r}; 0.99 keeps 99 % of the squared norm."
         )
 
 
