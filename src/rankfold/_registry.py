@@ -43,7 +43,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     def __getitem__(self, name: str) -> Entry:
         try:
             return self._entries[name]
-        except KeyError:
+        except (KeyError, TypeError):  # the latter from what cannot be hashed
             known = ", ".join(sorted(self._entries))
             raise OptionError(f"{self.kind}: got {name!r}, known are {known}; choose one of these.") from None
 

@@ -288,7 +288,6 @@ def test_starts_that_do_not_fit() -> None:
         )
 
 
-@pytest.mark.xfail(strict=True, reason="init is not looked at")
 @pytest.mark.parametrize(
     ("init", "words", "options"),
     [

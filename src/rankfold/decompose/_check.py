@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,6 +30,10 @@ def checked_tensor(where: str, x: Any) -> Tensor:
     Raises:
         ShapeError: another order or dtype, a dimension of size 0, or a tensor without numbers.
     """
+    if isinstance(x, np.ma.MaskedArray):
+        raise ShapeError(
+            f"{where}: got a numpy masked array, whose mask would be lost; pass x.data and mask=~x.mask."
+        )
     try:
         tensor = x.detach() if isinstance(x, Tensor) else torch.as_tensor(x)
     except (TypeError, ValueError, RuntimeError):

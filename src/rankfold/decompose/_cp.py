@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rankfold._errors import OptionError, ShapeError
+from rankfold._errors import NonFiniteError, OptionError, ShapeError
 from rankfold.decompose import _auto, _gradient_flow  # noqa: F401  they register methods
 from rankfold.decompose._check import Mask, checked_generator
 from rankfold.decompose._cp_input import Input, checked_rank, read_input
@@ -61,9 +61,9 @@ def cp(
         mask: bool, True where an entry was observed; ``'nan'`` leaves NaN entries out.
         nonnegative: keep all factors >= 0.
         symmetric: all factors equal (up to a sign); x must not change when its modes are exchanged.
-        loss: ``'squared'``, or ``'poisson'`` for counts (``gradient_flow`` only).
+        loss: ``'squared'``, or ``'poisson'`` for counts (needs ``method='gradient_flow'`` and a rank).
         restarts: largest number of independent runs; they end earlier once two agree. None means 10 for ``'auto'``
-            and 1 for the others.
+            (1 on data with gaps of more than 2^15 entries) and 1 for the others.
         max_iterations: bound on the iterations of the method, None for its own.
         tolerance: stops the iterations of the method, None for its own rule.
         init: factors to start from, for methods that take them.
@@ -91,6 +91,10 @@ def cp(
     """
     chosen = METHODS[method]
     _check_options(chosen, x, mask, nonnegative, loss, init)
+    if loss == "poisson" and rank is None:
+        raise OptionError(
+            "cp: with loss='poisson' the rank is not searched for; pass one, for instance that of the square roots."
+        )
     if (
         isinstance(restarts, bool)
         or not isinstance(restarts, int | None)
@@ -112,7 +116,7 @@ def cp(
         symmetric=symmetric,
         loss=loss,
         rounding=_ROUNDING[given.like.dtype],
-        init=None if init is None else _start(init, given, rank),
+        init=None if init is None else _start(init, given, rank, nonnegative),
     )
     found = search(data, rank, settings, chosen, restarts)
     return _result(given, found, recorder, method)
@@ -136,8 +140,12 @@ def _result(given: Input, found: Found, recorder: Recorder, method: str) -> CPDe
     )
 
 
-def _start(init: CP, given: Input, rank: int | None) -> Sequence[Tensor]:
+def _start(init: CP, given: Input, rank: int | None, nonnegative: bool) -> Sequence[Tensor]:
     data = given.data
+    if not all(bool(tensor.isfinite().all()) for tensor in (init.weights, *init.factors)):
+        raise NonFiniteError("cp: init holds NaN or infinity; pass finite factors.")
+    if nonnegative and min(float(tensor.min()) for tensor in (init.weights, *init.factors)) < 0:
+        raise OptionError("cp: init has negative entries, but nonnegative=True; take their absolute values.")
     shape = tuple(data.shape[given.modes.index(mode)] for mode in range(len(data.shape)))
     if init.shape != shape or init.rank != rank:
         raise ShapeError(
@@ -154,6 +162,10 @@ def _check_options(
 ) -> None:
     if loss not in _LOSSES:
         raise OptionError(f"cp: loss must be one of {', '.join(_LOSSES)}, got {loss!r}; choose one of these.")
+    if init is not None and not isinstance(init, CP):
+        raise OptionError(
+            f"cp: init must be a CP, got {type(init).__name__}; build one with CP(weights, factors)."
+        )
     asked = {
         "masked": mask is not None,
         "sparse": isinstance(x, Tensor) and x.layout != torch.strided,

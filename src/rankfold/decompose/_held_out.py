@@ -35,8 +35,8 @@ class HoldOut:
         self.train, self.test = train, test
 
     def error(self, factors: Sequence[Tensor]) -> float:
-        """Relative error of the prediction."""
-        return self.test.error(factors)
+        """Relative error of the prediction; infinite where there was nothing to hold out."""
+        return self.test.error(factors) if self.test.norm > 0 else float("inf")
 
     def evidence(self, smaller: Sequence[Tensor] | None, larger: Sequence[Tensor]) -> float:
         """How surely a larger model predicts better: the mean fall of the squared errors by three standard errors.
@@ -49,10 +49,12 @@ class HoldOut:
             Above 1 where the fall is no accident.
         """
         truth = self.test.tensor[self.test.observed]
+        if len(truth) < 2:
+            return 0.0
         before = truth if smaller is None else truth - balanced_outer(smaller)[self.test.observed]
         after = truth - balanced_outer(larger)[self.test.observed]
         falls = before.square() - after.square()
-        spread = float(falls.std()) / len(falls) ** 0.5 if len(falls) > 1 else 0.0
+        spread = float(falls.std()) / len(falls) ** 0.5
         return float(falls.mean()) / max(3 * spread, torch.finfo(falls.dtype).tiny)
 
 

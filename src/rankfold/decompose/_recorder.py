@@ -44,6 +44,6 @@ class Recorder:
         error = (relative_error**2 * (1 - self.lost**2) + self.lost**2) ** 0.5
         point = TracePoint(time.perf_counter() - self._started, error, method, rank)
         self.points.append(point)
-        if self._callback is not None and self._callback(point) is True:
+        if self._callback is not None and not self.stopped and self._callback(point) is True:
             self.stopped = True
         return self.stopped
