@@ -20,7 +20,7 @@ _EASY_SWEEPS = 100
 _PATIENT_SWEEPS = 200
 _PATIENT_STARTS = 3
 _LOOK_EVERY = 5
-_TOLERANCE = 1e-8
+_TOLERANCE = 1e-9
 
 
 def solve(data: Data, rank: int, settings: Settings) -> list[Tensor]:
@@ -31,11 +31,15 @@ def solve(data: Data, rank: int, settings: Settings) -> list[Tensor]:
     if len(data.shape) == 2 and _has_algebraic(data, rank, settings):
         return _algebraic.solve(data, rank, settings)  # a matrix has an SVD
     patient = not _has_algebraic(data, rank, settings)
+    stalled = []
     for _ in range(_PATIENT_STARTS if patient else 1):
-        easy = _easy(data, rank, settings, patient=patient)
-        if easy is not None:
-            return easy
-    return _sure(data, rank, settings)
+        factors, settled = _easy(data, rank, settings, patient=patient)
+        if settled:
+            return factors
+        stalled.append(factors)
+    found = _sure(data, rank, settings)
+    # Whoever stops the search gets the best it has seen.
+    return min([found, *stalled], key=data.loss) if settings.recorder.stopped else found
 
 
 def schedule(data: Data, rank: int, settings: Settings) -> Iterator[Solve]:
@@ -58,8 +62,8 @@ def _sure(data: Data, rank: int, settings: Settings) -> list[Tensor]:
     return (_algebraic if _has_algebraic(data, rank, settings) else _greedy).solve(data, rank, settings)
 
 
-def _easy(data: Data, rank: int, settings: Settings, *, patient: bool) -> list[Tensor] | None:
-    """The factors that alternating least squares settles on, or None as soon as it promises to take long."""
+def _easy(data: Data, rank: int, settings: Settings, *, patient: bool) -> tuple[list[Tensor], bool]:
+    """Factors by alternating least squares, and whether they settled; given up as soon as that promises to take long."""
     factors = random_factors(data, rank, settings.generator, nonnegative=settings.nonnegative)
     previous, fall = float("inf"), float("inf")
     most = _PATIENT_SWEEPS if patient else _EASY_SWEEPS
@@ -69,15 +73,15 @@ def _easy(data: Data, rank: int, settings: Settings, *, patient: bool) -> list[T
             data, factors, settings, sweeps=_LOOK_EVERY, tolerance=_TOLERANCE, name="auto"
         )
         if settings.recorder.stopped or len(settings.recorder.points) - before < _LOOK_EVERY:
-            return factors
+            return factors, True
         fall, earlier = previous - error, fall
         previous = error
         # The rate over two stretches says how many more it takes to fall below the tolerance.
         rate = fall / earlier
         left = (most - swept) // _LOOK_EVERY
         if not patient and rate**left * fall > _TOLERANCE:
-            return None
-    return None
+            return factors, False
+    return factors, False
 
 
 METHODS.add(

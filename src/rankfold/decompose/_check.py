@@ -45,7 +45,11 @@ def checked_tensor(where: str, x: Any) -> Tensor:
             f"{where}: got a tensor on the meta device, which holds no numbers; pass one that does."
         )
     if tensor.is_complex() or not tensor.is_floating_point():
-        way = "split it into real and imaginary part" if tensor.is_complex() else "convert it with .double()"
+        way = (
+            "split it into real and imaginary part"
+            if tensor.is_complex()
+            else "convert it to float64, for instance with .double() or .astype(float)"
+        )
         raise ShapeError(f"{where}: got dtype {tensor.dtype}; only real floating point is decomposed, {way}.")
     if tensor.ndim < 2 or 0 in tensor.shape:
         raise ShapeError(

@@ -16,6 +16,8 @@ __all__ = ["Compressed", "compress"]
 
 # Choice of this library: a core of more than half the entries does not repay the projection.
 _SHARE = 0.5
+# Below so many entries there is no time to be saved; choice of this library.
+_LEAST_ENTRIES = 2**9
 # Cores of so many entries are faster on the CPU, where a step is not dominated by the launch of its kernels.
 _CPU_ENTRIES = 2**17
 
@@ -74,7 +76,7 @@ def compress(tensor: Tensor, ranks: Sequence[int], norm: float) -> Compressed | 
         Bro and Andersson 1998, "Improving the speed of multiway algorithms, part II: compression".
     """
     kept = [min(size, rank) for size, rank in zip(tensor.shape, ranks, strict=True)]
-    if torch.Size(kept).numel() > _SHARE * tensor.numel():
+    if tensor.numel() < _LEAST_ENTRIES or torch.Size(kept).numel() > _SHARE * tensor.numel():
         return None
     modes = [mode for mode, size in enumerate(tensor.shape) if kept[mode] < size]
     # The mode that shrinks most goes first: all others then read less.

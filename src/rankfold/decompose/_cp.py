@@ -11,7 +11,7 @@ from rankfold._errors import NonFiniteError, OptionError, ShapeError
 from rankfold.decompose import _auto, _gradient_flow  # noqa: F401  they register methods
 from rankfold.decompose._check import Mask, checked_generator
 from rankfold.decompose._cp_input import Input, checked_rank, read_input
-from rankfold.decompose._cp_search import EXACT, Found, search
+from rankfold.decompose._cp_search import Found, exact_error, search
 from rankfold.decompose._diagnostics import degeneracy
 from rankfold.decompose._masked import MaskedData
 from rankfold.decompose._methods import METHODS, Method, Settings
@@ -23,7 +23,7 @@ from rankfold.formats import CP
 __all__ = ["cp"]
 
 # Errors that the digits of the input explain, with two orders of magnitude to spare in float64.
-_ROUNDING = {torch.float64: 1e-10, torch.float32: 1e-6}
+_ROUNDING = {torch.float64: 1e-10, torch.float32: 1e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 _LOSSES = ("squared", "poisson")
 _FEATURES = {
     "masked": "a mask",
@@ -115,25 +115,26 @@ def cp(
         nonnegative=nonnegative,
         symmetric=symmetric,
         loss=loss,
-        rounding=_ROUNDING[given.like.dtype],
+        rounding=_ROUNDING[x.dtype if isinstance(x, Tensor) and x.dtype in _ROUNDING else given.like.dtype],
         init=None if init is None else _start(init, given, rank, nonnegative),
     )
     found = search(data, rank, settings, chosen, restarts)
-    return _result(given, found, recorder, method)
+    return _result(given, found, settings, method)
 
 
-def _result(given: Input, found: Found, recorder: Recorder, method: str) -> CPDecomposition:
+def _result(given: Input, found: Found, settings: Settings, method: str) -> CPDecomposition:
     data, factors = given.data, found.factors
     error = data.error(factors) if isinstance(data, MaskedData) else as_run(data, factors).relative_error
-    recorder.note(method, error, factors[0].shape[1])
+    rank = factors[0].shape[1]
+    settings.recorder.note(method, error, rank)
     whole = as_cp(given.restored(factors))
     model = CP(whole.weights * given.scale, whole.factors).canonical()
     return CPDecomposition(
         tensor=model.to(dtype=given.like.dtype, device=given.like.device),
         relative_error=error,
         method=method,
-        trace=tuple(recorder.points),
-        agreement=replace(found.agreement, exact=error <= EXACT),
+        trace=tuple(settings.recorder.points),
+        agreement=replace(found.agreement, exact=error <= exact_error(data, rank, settings)),
         degeneracy=degeneracy(factors),
         core_consistency=found.core_consistency,
         rank_path=found.rank_path,

@@ -20,13 +20,14 @@ from rankfold.decompose._runs import Run, agree, agreeing_runs, as_run
 from rankfold.decompose._symmetric import check_symmetric
 from rankfold.decompose._symmetric_runs import made_symmetric, symmetric_runs
 
-__all__ = ["EXACT", "Found", "search"]
+__all__ = ["Found", "exact_error", "search"]
 
 # Choices of this library: runs of ``auto`` at most, and the relative error at which a fit leaves nothing to find.
 _RUNS = 10
-EXACT = 1e-6
-# Sweeps over the tensor itself after a search in compressed coordinates.
-_FINAL_SWEEPS = 2
+_EXACT = 1e-8
+# Sweeps over the tensor itself after a search in compressed coordinates, and the share of the error that the last of
+# them gains at least.
+_FINAL_SWEEPS, _FINAL_GAIN = 50, 1e-5
 # Steps on data with gaps once their weight is known.
 _HELD_STEPS = 60
 
@@ -72,16 +73,28 @@ def search(data: Data, rank: int | None, settings: Settings, method: Method, res
     if settings.symmetric and "symmetric" not in method.takes:
         starts = symmetric_runs(starts)
     # Where the projection lost something an exact fit of the core proves nothing.
-    exact = EXACT if squeezed is None or squeezed.lost <= EXACT else 0.0
+    exact = exact_error(data, rank, settings)
+    exact = exact if squeezed is None or squeezed.lost <= exact else 0.0
     best, agreement = agreeing_runs(work, rank, settings, starts, most=runs, exact=exact, known=known)
     consistency = core_consistency(work.tensor, best.factors) if isinstance(work, CompleteData) else None
     if squeezed is None:
         return Found(best.factors, agreement, consistency, steps)
     settings.recorder.lost = 0.0
     factors = squeezed.expand(best.factors, dtype=data.dtype, device=data.device)
-    if max(best.relative_error, squeezed.lost) > EXACT:
-        factors, _ = alternate(data, factors, settings, sweeps=_FINAL_SWEEPS, tolerance=0.0, name=method.name)
+    if best.relative_error > exact:
+        gain = _FINAL_GAIN * max(best.relative_error, squeezed.lost)
+        factors, _ = alternate(
+            data, factors, settings, sweeps=_FINAL_SWEEPS, tolerance=gain, name=method.name
+        )
     return Found(factors, agreement, consistency, steps)
+
+
+def exact_error(data: Data, rank: int, settings: Settings) -> float:
+    """Relative error from which on a fit is exact; 0 where there are too few entries for that to mean anything."""
+    parameters = rank * (sum(data.shape) - len(data.shape) + 1)
+    return (
+        max(_EXACT, settings.rounding) if data.count > parameters or not isinstance(data, MaskedData) else 0.0
+    )
 
 
 def _found_large(data: MaskedData, rank: int | None, settings: Settings, runs: int) -> Found:
@@ -94,5 +107,7 @@ def _found_large(data: MaskedData, rank: int | None, settings: Settings, runs: i
         fits.append(finish_large(data, trial, settings)[0])
     while len(fits) < runs and not (fits and settings.recorder.stopped):
         fits.append(fit_large(data, rank, settings)[0])
-    best, agreement = agree([Run(factors, data.error(factors)) for factors in fits], exact=EXACT)
+    best, agreement = agree(
+        [Run(factors, data.error(factors)) for factors in fits], exact=exact_error(data, rank, settings)
+    )
     return Found(best.factors, agreement, None, steps)

@@ -46,7 +46,7 @@ def fit_large(data: MaskedData, rank: int, settings: Settings) -> tuple[list[Ten
     """
     parts = hold_out(data, settings.generator)
     trial: Trial | None = None
-    for width in (max(rank // 4, 1), max(rank // 2, 1), rank):
+    for width in sorted({max(rank // 4, 1), max(rank // 2, 1), rank}):
         if trial is None:
             start = random_factors(data, width, settings.generator, nonnegative=settings.nonnegative)
         else:
@@ -87,14 +87,21 @@ def choose_rank_large(data: MaskedData, settings: Settings) -> tuple[Trial, tupl
             break
         start = _widened(data, trials[rank].factors, 2 * rank, settings)
         rank *= 2
+    best = _fewest(parts, trials)
     for between in (best * 3 // 4, best * 3 // 2):
         if min(trials) < between <= most and between not in trials and not settings.recorder.stopped:
             below = max(tried for tried in trials if tried < between)
             trials[between] = best_shrinkage(
                 parts, _widened(data, trials[below].factors, between, settings), settings
             )
-    best = min(trials, key=lambda tried: trials[tried].error)
+    best = _fewest(parts, trials)
     return trials[best], _steps(parts, {tried: trials[tried].factors for tried in sorted(trials)})
+
+
+def _fewest(parts: HoldOut, trials: dict[int, Trial]) -> int:
+    """The fewest components that predict no worse than the best trial, but for accidents."""
+    best = min(trials.values(), key=lambda trial: trial.error)
+    return min(rank for rank, trial in trials.items() if parts.evidence(trial.factors, best.factors) <= 1)
 
 
 def held_data(data: MaskedData, factors: list[Tensor], settings: Settings) -> MaskedData:

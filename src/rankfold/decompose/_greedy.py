@@ -29,7 +29,7 @@ def solve(data: Data, rank: int, settings: Settings) -> list[Tensor]:
         Ge, Ren, Wang and Zhou 2021, "Understanding deflation process in over-parametrized tensor decomposition".
     """
     factors: list[Tensor] = []
-    while (not factors or factors[0].shape[1] < rank) and not (factors and settings.recorder.stopped):
+    while not factors or factors[0].shape[1] < rank:
         factors = grow(data, factors, settings)
     return refine(
         data,

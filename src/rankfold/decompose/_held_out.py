@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log
 
 import torch
 from torch import Tensor
@@ -39,7 +40,10 @@ class HoldOut:
         return self.test.error(factors) if self.test.norm > 0 else float("inf")
 
     def evidence(self, smaller: Sequence[Tensor] | None, larger: Sequence[Tensor]) -> float:
-        """How surely a larger model predicts better: the mean fall of the squared errors by three standard errors.
+        """How surely a larger model predicts better.
+
+        Either the squared errors fall by three times the standard error of their mean fall, or their sum falls by
+        more than four standard deviations of its logarithm, which says more where a few large errors go away.
 
         Arguments:
             smaller: factors of the smaller model, None for zero.
@@ -55,7 +59,10 @@ class HoldOut:
         after = truth - balanced_outer(larger)[self.test.observed]
         falls = before.square() - after.square()
         spread = float(falls.std()) / len(falls) ** 0.5
-        return float(falls.mean()) / max(3 * spread, torch.finfo(falls.dtype).tiny)
+        tiny = torch.finfo(falls.dtype).tiny
+        ratio = float(after.square().sum()) / max(float(before.square().sum()), tiny)
+        accident = 4 * (2 / len(falls)) ** 0.5
+        return max(float(falls.mean()) / max(3 * spread, tiny), -log(max(ratio, tiny)) / accident)
 
 
 def hold_out(data: MaskedData, generator: torch.Generator) -> HoldOut:

@@ -20,6 +20,8 @@ __all__ = ["RankPath", "chosen_rank", "noise_gain", "rank_path", "rank_steps"]
 # Components that are tried beyond the last one that counts, so that two which only pay together are not missed.
 # Choice of this library.
 _OVERSHOOT = 3
+# Components that are tried in any case: where all are alike the first ones gain little. Choice of this library.
+_LEAST_LOOK = 8
 _STEPS = 30
 # Margin above the expected norm of noise: fluctuations of that norm are below 1 (Gaussian concentration), so half
 # of that in the bound of Gordon and Slepian, itself a few per cent too large, is far out in the tail.
@@ -75,7 +77,7 @@ def rank_path(
         factors = grow(data, factors, settings, name="rank")
         keep(factors)
         last = [gain for _, gain in _gains(path, count, shape)][-_OVERSHOOT:]
-        noise = len(last) == _OVERSHOOT and max(last) <= white
+        noise = rank >= min(_LEAST_LOOK, max(shape)) and max(last) <= white
         if noise or path.residuals[rank] <= path.exact or settings.recorder.stopped:
             break
     factors = improve(data, factors, settings, steps=_STEPS, name="rank")

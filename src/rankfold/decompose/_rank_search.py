@@ -41,13 +41,11 @@ def search_rank(
     if isinstance(data, MaskedData):
         return choose_rank(data, settings)
     most = prod(data.shape) // max(data.shape)
-    bound = min(_FIRST_BOUND, most) if squeeze else most
+    bound = min(_FIRST_BOUND, most)
     while True:
         squeezed = None
         if squeeze and isinstance(data, CompleteData):
             squeezed = compress(data.tensor, [bound] * len(data.shape), data.norm)
-        if squeezed is None:
-            bound = most
         work: Data = data if squeezed is None else squeezed.data
         settings.recorder.lost = 0.0 if squeezed is None else squeezed.lost
         path = rank_path(

@@ -1,6 +1,6 @@
 """What a decomposition answers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rankfold.formats import CP
@@ -99,7 +99,7 @@ class Decomposition:
     tensor: Any
     relative_error: float
     method: str
-    trace: tuple[TracePoint, ...] = ()
+    trace: tuple[TracePoint, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

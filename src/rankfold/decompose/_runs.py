@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rankfold.decompose._data import Data
+from rankfold.decompose._diagnostics import degeneracy
 from rankfold.decompose._methods import Settings, Solve
 from rankfold.decompose._result import Agreement
 from rankfold.formats import CP, factor_match_score
@@ -78,7 +79,9 @@ def agree(runs: Sequence[Run], *, exact: float) -> tuple[Run, Agreement]:
         exact: relative error from which on a fit counts as exact.
     """
     best = min(runs, key=lambda run: run.relative_error)
-    return best, Agreement(len(runs), sum(_same(run, best) for run in runs), best.relative_error <= exact)
+    # Components that cancel each other are still on their way, wherever two runs were stopped.
+    agreeing = 1 if degeneracy(best.factors).suspected else sum(_same(run, best) for run in runs)
+    return best, Agreement(len(runs), agreeing, best.relative_error <= exact)
 
 
 def as_run(data: Data, factors: list[Tensor]) -> Run:
