@@ -63,7 +63,7 @@ def _sure(data: Data, rank: int, settings: Settings) -> list[Tensor]:
 
 
 def _easy(data: Data, rank: int, settings: Settings, *, patient: bool) -> tuple[list[Tensor], bool]:
-    """Factors by alternating least squares, and whether they settled; given up as soon as that promises to take long."""
+    """Factors by alternating least squares, and whether they settled; given up once that promises to be long."""
     factors = random_factors(data, rank, settings.generator, nonnegative=settings.nonnegative)
     previous, fall = float("inf"), float("inf")
     most = _PATIENT_SWEEPS if patient else _EASY_SWEEPS

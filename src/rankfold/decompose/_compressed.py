@@ -17,7 +17,7 @@ __all__ = ["Compressed", "compress"]
 # Choice of this library: a core of more than half the entries does not repay the projection.
 _SHARE = 0.5
 # Below so many entries there is no time to be saved; choice of this library.
-_LEAST_ENTRIES = 2**9
+_LEAST_ENTRIES = 2**6
 # Cores of so many entries are faster on the CPU, where a step is not dominated by the launch of its kernels.
 _CPU_ENTRIES = 2**17
 

@@ -13,7 +13,6 @@ from rankfold.decompose._check import Mask, checked_generator
 from rankfold.decompose._cp_input import Input, checked_rank, read_input
 from rankfold.decompose._cp_search import Found, exact_error, search
 from rankfold.decompose._diagnostics import degeneracy
-from rankfold.decompose._masked import MaskedData
 from rankfold.decompose._methods import METHODS, Method, Settings
 from rankfold.decompose._recorder import Callback, Recorder
 from rankfold.decompose._result import CPDecomposition
@@ -124,7 +123,7 @@ def cp(
 
 def _result(given: Input, found: Found, settings: Settings, method: str) -> CPDecomposition:
     data, factors = given.data, found.factors
-    error = data.error(factors) if isinstance(data, MaskedData) else as_run(data, factors).relative_error
+    error = as_run(data, factors).relative_error
     rank = factors[0].shape[1]
     settings.recorder.note(method, error, rank)
     whole = as_cp(given.restored(factors))

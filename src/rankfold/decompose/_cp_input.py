@@ -24,7 +24,7 @@ _LARGE = 2**28
 _PRECISE_ENTRIES = 2**22
 # Weight of the gaps: too small to be seen in the fit, enough to keep a model from running away where nothing was
 # observed. Choice of this library.
-_SHRINKAGE = 1e-8
+_SHRINKAGE = 1e-12
 # Choice of this library: the partial products must shrink by so much to be worth a copy of the tensor.
 _REORDER = 1.5
 # Norms outside of this range endanger squares and products in float32; choice of this library.

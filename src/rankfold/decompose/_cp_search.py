@@ -25,6 +25,8 @@ __all__ = ["Found", "exact_error", "search"]
 # Choices of this library: runs of ``auto`` at most, and the relative error at which a fit leaves nothing to find.
 _RUNS = 10
 _EXACT = 1e-8
+# What compression lost is a difference of norms, known to the root of eps.
+_LOST = 1e-7
 # Sweeps over the tensor itself after a search in compressed coordinates, and the share of the error that the last of
 # them gains at least.
 _FINAL_SWEEPS, _FINAL_GAIN = 50, 1e-5
@@ -74,7 +76,7 @@ def search(data: Data, rank: int | None, settings: Settings, method: Method, res
         starts = symmetric_runs(starts)
     # Where the projection lost something an exact fit of the core proves nothing.
     exact = exact_error(data, rank, settings)
-    exact = exact if squeezed is None or squeezed.lost <= exact else 0.0
+    exact = exact if squeezed is None or squeezed.lost <= max(exact, _LOST) else 0.0
     best, agreement = agreeing_runs(work, rank, settings, starts, most=runs, exact=exact, known=known)
     consistency = core_consistency(work.tensor, best.factors) if isinstance(work, CompleteData) else None
     if squeezed is None:

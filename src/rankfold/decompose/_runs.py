@@ -11,6 +11,8 @@ from torch import Tensor
 
 from rankfold.decompose._data import Data
 from rankfold.decompose._diagnostics import degeneracy
+from rankfold.decompose._gauss_newton import refine
+from rankfold.decompose._masked import MaskedData
 from rankfold.decompose._methods import Settings, Solve
 from rankfold.decompose._result import Agreement
 from rankfold.formats import CP, factor_match_score
@@ -23,6 +25,8 @@ _SAME_ERROR = 1e-4
 _SAME_COMPONENTS = 0.95
 # Below this relative errors differ by rounding and by where an iteration stopped.
 _ROUNDING = 1e-8
+# Below this a fit may become exact by a few Gauss-Newton steps.
+_NEARLY_EXACT, _SHARPENING = 1e-5, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ def agreeing_runs(
             best, found = agree(runs, exact=exact)
             if found.reached or len(runs) >= most or settings.recorder.stopped:
                 return best, found
-        runs.append(as_run(data, next(starts)(data, rank, settings)))
+        runs.append(_sharpened(as_run(data, next(starts)(data, rank, settings)), data, settings, exact))
 
 
 def agree(runs: Sequence[Run], *, exact: float) -> tuple[Run, Agreement]:
@@ -86,7 +90,16 @@ def agree(runs: Sequence[Run], *, exact: float) -> tuple[Run, Agreement]:
 
 def as_run(data: Data, factors: list[Tensor]) -> Run:
     """Factors with their error."""
+    if isinstance(data, MaskedData):
+        return Run(factors, data.error(factors))
     return Run(factors, (2 * data.loss(factors)) ** 0.5 / data.norm)
+
+
+def _sharpened(run: Run, data: Data, settings: Settings, exact: float) -> Run:
+    """A run that looks as if it would become exact, brought there."""
+    if not exact < run.relative_error < _NEARLY_EXACT or settings.loss != "squared" or settings.symmetric:
+        return run
+    return as_run(data, refine(data, run.factors, settings, iterations=_SHARPENING, name="sharpen"))
 
 
 def as_cp(factors: Sequence[Tensor]) -> CP:
