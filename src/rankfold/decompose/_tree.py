@@ -87,7 +87,8 @@ def _leaves(
 def _without_last(tensor: Tensor, factors: Sequence[Tensor], keep: int) -> Tensor:
     """Contract all modes from ``keep`` on: ``(R, n_0, ..., n_{keep-1})``."""
     shape, last = tensor.shape, factors[-1]
-    partial = product(last.mT, tensor.view(-1, shape[-1]).mT).view(last.shape[1], *shape[:-1])
+    # The libraries are faster where rows of the small operand lie together.
+    partial = product(last.mT.contiguous(), tensor.view(-1, shape[-1]).mT).view(last.shape[1], *shape[:-1])
     for mode in reversed(range(keep, len(shape) - 1)):
         partial = _contract_last(partial, factors[mode])
     return partial
@@ -96,7 +97,7 @@ def _without_last(tensor: Tensor, factors: Sequence[Tensor], keep: int) -> Tenso
 def _without_first(tensor: Tensor, factors: Sequence[Tensor], start: int) -> Tensor:
     """Contract all modes before ``start``: ``(R, n_start, ..., n_{d-1})``."""
     shape, first = tensor.shape, factors[0]
-    partial = product(first.mT, tensor.view(shape[0], -1)).view(first.shape[1], *shape[1:])
+    partial = product(first.mT.contiguous(), tensor.view(shape[0], -1)).view(first.shape[1], *shape[1:])
     for mode in range(1, start):
         partial = _contract_first(partial, factors[mode])
     return partial
