@@ -70,3 +70,13 @@ def test_the_table_of_steps_is_that_of_the_result():
         cells = ["-" if value is None else f"{value:.2f}" for value in found]
         assert f"| {label} | {' | '.join(cells)} |" in README
     assert f"exact step takes {rows['MLP r=32', 'TDLRT']:.2f} of the dense step" in README
+
+
+def test_the_table_of_families_is_that_of_the_result():
+    record = json.loads((ROOT / "benchmarks" / "results" / "decompose_success.json").read_text())
+    found = {(row["family"], row["side"]): row["success"] for row in record["rows"]}
+    sides = ("TensorLy random", "TensorLy svd", "pyttb", "als", "auto")
+    families = re.findall(r"^\| (\d+\^\d R\d+[^|]*) \|", README, re.MULTILINE)
+    assert len(families) >= 11
+    for family in families:
+        assert f"| {family} | {' | '.join(found[family, side] for side in sides)} |" in README

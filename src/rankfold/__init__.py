@@ -3,7 +3,10 @@
 The public names; everything else is private.
 """
 
-from rankfold import decompose, layers
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from rankfold import layers
 from rankfold._allocator import tune_cpu_allocator
 from rankfold._checkpoint import load, save
 from rankfold._decomposition_file import load_decomposition, save_decomposition
@@ -20,12 +23,18 @@ from rankfold._errors import (
     ShapeError,
 )
 from rankfold.convert import Conversion, ConvertedLayer, Latency, densify, factorize, fold
-from rankfold.decompose import CPDecomposition, Decomposition, cp, tt, tucker
 from rankfold.formats import CP, TT, Tucker, factor_match_score
 from rankfold.ranks import Fixed, Fraction, Quantum, RankPolicy
 from rankfold.training import TDLRT, RankRecord, register_transport
 
+if TYPE_CHECKING:
+    from rankfold import decompose
+    from rankfold.decompose import CPDecomposition, Decomposition, cp, tt, tucker
+
 __version__ = "0.1.0"
+
+# Whoever trains networks does not wait for the solvers of decompositions: they are imported at first use.
+_DECOMPOSE = ("CPDecomposition", "Decomposition", "cp", "decompose", "tt", "tucker")
 
 __all__ = [
     "CP",
@@ -68,3 +77,14 @@ __all__ = [
     "tucker",
     "tune_cpu_allocator",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _DECOMPOSE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module("rankfold.decompose")
+    return module if name == "decompose" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -20,7 +20,7 @@ _EASY_SWEEPS = 100
 _PATIENT_SWEEPS = 200
 _PATIENT_STARTS = 3
 _LOOK_EVERY = 5
-_TOLERANCE = 1e-9
+_TOLERANCE = 1e-8
 
 
 def solve(data: Data, rank: int, settings: Settings) -> list[Tensor]:
