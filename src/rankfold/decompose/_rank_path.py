@@ -23,6 +23,8 @@ _OVERSHOOT = 3
 # Components that are tried in any case: where all are alike the first ones gain little. Choice of this library.
 _LEAST_LOOK = 8
 _STEPS = 30
+# Squared relative error below which a fit may become exact.
+_NEARLY_EXACT = 1e-10
 # Margin above the expected norm of noise: fluctuations of that norm are below 1 (Gaussian concentration), so half
 # of that in the bound of Gordon and Slepian, itself a few per cent too large, is far out in the tail.
 _MARGIN = 0.5
@@ -76,6 +78,10 @@ def rank_path(
     for rank in range(1, most + 1):
         factors = grow(data, factors, settings, name="rank")
         keep(factors)
+        if path.exact < path.residuals[rank] < _NEARLY_EXACT:
+            # Another component must not do what a few more steps would.
+            factors = improve(data, factors, settings, steps=_STEPS, name="rank")
+            keep(factors)
         last = [gain for _, gain in _gains(path, count, shape)][-_OVERSHOOT:]
         noise = rank >= min(_LEAST_LOOK, max(shape)) and max(last) <= white
         if noise or path.residuals[rank] <= path.exact or settings.recorder.stopped:
