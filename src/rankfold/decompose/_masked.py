@@ -6,6 +6,7 @@ contractions as those of the data, with the mask as the tensor.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from functools import cached_property
 
 import torch
@@ -40,7 +41,10 @@ class MaskedData:
 
     def shrunk(self, shrinkage: float) -> "MaskedData":
         """The same data with another weight of the gaps."""
-        return MaskedData(self.tensor, self.observed, shrinkage)
+        other = copy(self)
+        other.shrinkage = shrinkage
+        other.weights = self.observed.to(self.dtype).clamp_min_(shrinkage)
+        return other
 
     def error(self, factors: Sequence[Tensor]) -> float:
         """Relative error over the observed entries alone."""

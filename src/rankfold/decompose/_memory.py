@@ -19,7 +19,7 @@ _INDEX_BYTES = 8  # of an int64
 _SPECTRUM_BYTES = 8  # of a float64
 # Tensors of the size of the data that exist at once beside them, as tests/decompose/test_memory.py measures.
 _COPIES = {"cp": 2, "tucker": 1, "tt": 3}
-_COPIES_WITH_GAPS = {"cp": 4, "tucker": 11, "tt": 0}
+_COPIES_WITH_GAPS = {"cp": 5, "tucker": 11, "tt": 0}
 # A Gram matrix, its eigenvectors and what the eigenvalue solver works in.
 _GRAMS = 6
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
@@ -58,8 +58,9 @@ def required_bytes(
     factors = 8 * rank * sum(shape) * size if format == "cp" else 0
     if stored is not None:
         return stored * (_INDEX_BYTES * order + size * (2 + 2 * rank)) + factors
-    # The dimension tree contracts the first or the last mode first.
-    partial = rank * entries // min(shape[0], shape[-1]) if format == "cp" else 0
+    # The dimension tree contracts the first or the last mode first; with gaps for all pairs of components.
+    columns = rank * (rank + 1) // 2 if masked else rank
+    partial = columns * entries // min(shape[0], shape[-1]) if format == "cp" else 0
     copies = _COPIES[format] + (_COPIES_WITH_GAPS[format] if masked else 0)
     # One of the copies is in the precision of spectra, which is float64 for all.
     dense = entries * (size * (copies - 1) + _SPECTRUM_BYTES)
