@@ -7,6 +7,7 @@ from hypothesis import given
 from tests.decompose.cp_problems import dense, drawn, exact, noise, noisy, observed, settings
 from torch import Tensor
 
+from rankfold.decompose import cp
 from rankfold.decompose._held_out import best_shrinkage, hold_out
 from rankfold.decompose._masked import MaskedData
 
@@ -69,3 +70,14 @@ def test_best_shrinkage_is_the_best_prediction() -> None:
     # Weights are relative to the observed entries; the fits are better than no model at all.
     assert all(fit.error < 1 for fit in found)
     assert found[0].error > found[1].error
+
+
+def test_large_data_with_gaps_whose_modes_are_reordered() -> None:
+    generator = torch.Generator().manual_seed(4)
+    factors = [torch.randn(size, 2, generator=generator, dtype=torch.float64) for size in (3, 200, 90, 2)]
+    x = torch.einsum("ir,jr,kr,lr->ijkl", *factors)
+    observed = torch.rand(x.shape, generator=generator) < 0.5
+    result = cp(x, 2, mask=observed, generator=5)
+    hidden = ~observed
+    missed = (result.tensor.to_dense() - x)[hidden]
+    assert torch.linalg.vector_norm(missed) < 0.05 * torch.linalg.vector_norm(x[hidden])

@@ -43,7 +43,7 @@ class MaskedData:
         """The same data with another weight of the gaps."""
         other = copy(self)
         other.shrinkage = shrinkage
-        other.weights = self.observed.to(self.dtype).clamp_min_(shrinkage)
+        other.weights = self.observed.to(self.dtype).clamp_min_(shrinkage).contiguous()
         return other
 
     def error(self, factors: Sequence[Tensor]) -> float:
