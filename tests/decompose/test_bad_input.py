@@ -443,3 +443,16 @@ def test_anything_gives_an_error_of_ours_or_a_valid_result(changes: dict[str, An
         assert result.rank == options["rank"]
     if options.get("nonnegative") or options.get("loss") == "poisson":
         assert all(bool((factor >= 0).all()) for factor in result.tensor.factors)
+
+
+@pytest.mark.parametrize(
+    "given", [lambda x: x[::-1], lambda x: x.astype(">f8")], ids=["reversed", "big-endian"]
+)
+def test_arrays_as_numpy_lays_them_out(given: Any) -> None:
+    x = tensor().numpy()
+    turned = given(x)
+    before = turned.copy()
+    expected = cp(torch.from_numpy(np.ascontiguousarray(turned, dtype=np.float64)), 1, generator=0)
+    result = cp(turned, 1, generator=0)
+    assert torch.equal(result.tensor.to_dense(), expected.tensor.to_dense())
+    assert np.array_equal(turned, before)

@@ -34,6 +34,9 @@ def checked_tensor(where: str, x: Any) -> Tensor:
         raise ShapeError(
             f"{where}: got a numpy masked array, whose mask would be lost; pass x.data and mask=~x.mask."
         )
+    if isinstance(x, np.ndarray) and x.dtype.kind in "fiu":
+        # Reversed axes and foreign byte orders mean something to numpy only.
+        x = np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("="))
     try:
         tensor = x.detach() if isinstance(x, Tensor) else torch.as_tensor(x)
     except (TypeError, ValueError, RuntimeError):

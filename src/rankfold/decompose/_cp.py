@@ -10,7 +10,7 @@ from torch import Tensor
 from rankfold._errors import NonFiniteError, OptionError, ShapeError
 from rankfold.decompose import _auto, _gradient_flow  # noqa: F401  they register methods
 from rankfold.decompose._check import Mask, checked_generator
-from rankfold.decompose._cp_input import Input, checked_rank, read_input
+from rankfold.decompose._cp_input import Input, read_input
 from rankfold.decompose._cp_search import Found, exact_error, search
 from rankfold.decompose._diagnostics import degeneracy
 from rankfold.decompose._methods import METHODS, Method, Settings
@@ -104,8 +104,6 @@ def cp(
     recorder = Recorder(callback)
     given = read_input(x, mask, precise=method != "als", unit_norm=chosen.unit_norm, rank=rank)
     data = given.data
-    if rank is not None:
-        checked_rank(rank, data.shape)
     settings = Settings(
         generator=source,
         recorder=recorder,

@@ -16,7 +16,7 @@ from rankfold.decompose._masked import MaskedData
 from rankfold.decompose._memory import check_memory, required_bytes
 from rankfold.decompose._sparse import SparseData
 
-__all__ = ["Input", "checked_rank", "read_input"]
+__all__ = ["Input", "read_input"]
 
 # Below so many bytes nobody runs out of memory, and asking the system costs more than it is worth.
 _LARGE = 2**28
