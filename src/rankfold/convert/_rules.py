@@ -1,5 +1,6 @@
 """Which layers can be converted, and the reasons why a layer cannot."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,21 +27,34 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ConversionRule:
-    """How one ``nn`` class is converted.
+    """How one class of dense layers is converted.
 
     Arguments:
         name: name of the dense class.
-        dense: the dense class, matched exactly: a subclass may compute something else.
+        dense: the dense class, matched exactly: a subclass may compute something else. None for a class of another
+            library, which is known by its name and its looks, for that library need not be installed.
         layer: the factorised class.
         reason: gives the reason why a module of this class cannot be converted, or None if it can.
         selectable_modes: whether the caller chooses the modes (convolutions), or they are fixed.
+        looks: whether a module of the right name is what is meant.
     """
 
     name: str
-    dense: type[nn.Module]
+    dense: type[nn.Module] | None
     layer: type[FactorizedLayer]
     reason: Callable[[nn.Module], str | None] = lambda module: None
     selectable_modes: bool = False
+    looks: Callable[[nn.Module], bool] = lambda module: True
+
+    def applies(self, module: nn.Module) -> bool:
+        """Whether a module is of the dense class or one derived from it."""
+        if self.dense is not None:
+            return isinstance(module, self.dense)
+        return any(base.__name__ == self.name for base in type(module).__mro__) and self.looks(module)
+
+    def is_exact(self, module: nn.Module) -> bool:
+        """Whether a module that the rule applies to is of the dense class itself."""
+        return type(module).__name__ == self.name if self.dense is None else type(module) is self.dense
 
 
 def _conv_reason(module: nn.Module) -> str | None:
@@ -59,6 +73,36 @@ def _embedding_reason(module: nn.Module) -> str | None:
     return None
 
 
+def _is_transposed_linear(module: nn.Module) -> bool:
+    """Whether a module has the parameters of transformers.pytorch_utils.Conv1D: weight (nx, nf) and bias (nf,)."""
+    weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+    return (
+        isinstance(weight, Tensor)
+        and isinstance(bias, Tensor)
+        and weight.ndim == 2
+        and bias.shape == weight.shape[1:] == (getattr(module, "nf", None),)
+    )
+
+
+def _transposed_linear_reason(module: nn.Module) -> str | None:
+    name, weight, bias = type(module).__name__, module.weight, module.bias
+    assert isinstance(weight, Tensor)
+    assert isinstance(bias, Tensor)
+    if list(inspect.signature(type(module)).parameters) != ["nf", "nx"]:
+        return f"{name} takes other arguments than nf and nx, so it could not be built again"
+    # A name proves nothing, so ask the module what it computes, with a vector that has no zeros and no pattern.
+    vector = torch.arange(1, len(weight) + 1, device=weight.device).sin().to(weight.dtype)
+    scale = vector.abs() @ weight.abs() + bias.abs()
+    allowed = scale * (len(weight) + 1) * torch.finfo(weight.dtype).eps
+    with torch.autocast(weight.device.type, enabled=False):
+        expected = vector[None] @ weight + bias
+        try:
+            same = bool(((module.forward(vector[None]) - expected).abs() <= allowed).all())
+        except (RuntimeError, TypeError, ValueError):  # whatever it takes, it is not one row
+            same = False
+    return None if same else f"{name} computes something else than input @ weight + bias"
+
+
 RULES: Registry[ConversionRule] = Registry(
     "conversion rule",
     ConversionRule("Linear", nn.Linear, layers.Linear),
@@ -67,6 +111,9 @@ RULES: Registry[ConversionRule] = Registry(
     ConversionRule("Conv3d", nn.Conv3d, layers.Conv3d, _conv_reason, True),
     ConversionRule("ConvTranspose2d", nn.ConvTranspose2d, layers.ConvTranspose2d, _conv_reason, True),
     ConversionRule("Embedding", nn.Embedding, layers.Embedding, _embedding_reason),
+    ConversionRule(
+        "Conv1D", None, layers.TransposedLinear, _transposed_linear_reason, looks=_is_transposed_linear
+    ),
 )
 
 #: Parents that hand the weight of a child to a fused kernel instead of calling the child.
@@ -91,7 +138,7 @@ def children_read_as_dense(model: nn.Module) -> set[nn.Module]:
 
 def rule_for(module: nn.Module) -> ConversionRule | None:
     """The rule whose dense class the module is an instance of (a subclass counts, to be listed with a reason)."""
-    return next((rule for rule in RULES.values() if isinstance(module, rule.dense)), None)
+    return next((rule for rule in RULES.values() if rule.applies(module)), None)
 
 
 def reason_to_skip(
@@ -112,8 +159,9 @@ def reason_to_skip(
     further = {*module._parameters, *module._buffers, *module._modules} - {"weight", "bias"}
     if further:
         return f"it holds {sorted(further)[0]!r} beside weight and bias"
-    if type(module) is not rule.dense:
-        return f"{type(module).__name__} is a subclass of nn.{rule.name} and may compute something else"
+    if not rule.is_exact(module):
+        original = rule.name if rule.dense is None else f"nn.{rule.name}"
+        return f"{type(module).__name__} is a subclass of {original} and may compute something else"
     weight = module.weight
     assert isinstance(weight, Tensor)
     if not weight.is_floating_point():
