@@ -5,6 +5,22 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 
+class Conv1D(nn.Module):
+    """A linear layer as transformers.pytorch_utils defines it for GPT-2, with the weight the other way round."""
+
+    def __init__(self, nf: int, nx: int) -> None:
+        super().__init__()
+        self.nf = nf
+        self.nx = nx
+        self.weight = nn.Parameter(torch.empty(nx, nf))
+        self.bias = nn.Parameter(torch.zeros(nf))
+        nn.init.normal_(self.weight, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = torch.addmm(self.bias, x.view(-1, x.size(-1)), self.weight)
+        return rows.view((*x.size()[:-1], self.nf))
+
+
 class LanguageModel(nn.Module):
     """An embedding tied to the output layer around an encoder layer of torch."""
 

@@ -8,6 +8,7 @@ from rankfold.layers._linear import Linear
 from rankfold.layers._machine import Machine, calibrate
 from rankfold.layers._one_pass import OnePass
 from rankfold.layers._resize import replace_data
+from rankfold.layers._transposed_linear import TransposedLinear
 
 __all__ = [
     "EXECUTIONS",
@@ -20,6 +21,7 @@ __all__ = [
     "Linear",
     "Machine",
     "OnePass",
+    "TransposedLinear",
     "calibrate",
     "replace_data",
 ]

@@ -38,7 +38,8 @@ class FactorizedLayer(nn.Module):
     the weight, and computes the forward and the plain layers it folds to.
     """
 
-    dense_class: ClassVar[type[nn.Module]]
+    #: The class it stands for; where several do, that of the layer it was made from.
+    dense_class: type[nn.Module]
     #: Constructor arguments of ``dense_class``, which are attributes of both classes (``bias`` and ``modes`` apart).
     dense_arguments: ClassVar[tuple[str, ...]]
     #: Whether the core lies in memory with its input ranks last.
