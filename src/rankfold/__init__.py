@@ -25,7 +25,7 @@ from rankfold._errors import (
 from rankfold.convert import Conversion, ConvertedLayer, Latency, densify, factorize, fold
 from rankfold.formats import CP, TT, Tucker, factor_match_score
 from rankfold.ranks import Fixed, Fraction, Quantum, RankPolicy
-from rankfold.training import TDLRT, RankRecord, register_transport
+from rankfold.training import TDLRT, RankRecord, register_transport, set_ranks
 
 if TYPE_CHECKING:
     from rankfold import decompose
@@ -73,6 +73,7 @@ __all__ = [
     "register_transport",
     "save",
     "save_decomposition",
+    "set_ranks",
     "tt",
     "tucker",
     "tune_cpu_allocator",

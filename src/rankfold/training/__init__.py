@@ -3,6 +3,7 @@
 from rankfold.training._loop import EpochMetrics, Progress, evaluate, fit
 from rankfold.training._optimizer import TDLRT
 from rankfold.training._records import RankRecord
+from rankfold.training._set_ranks import set_ranks
 from rankfold.training._transport import TRANSPORT_RULES, TransportRule, register_transport
 from rankfold.training.integrators import INTEGRATORS, Integrator
 
@@ -18,4 +19,5 @@ __all__ = [
     "evaluate",
     "fit",
     "register_transport",
+    "set_ranks",
 ]

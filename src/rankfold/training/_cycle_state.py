@@ -11,15 +11,23 @@ __all__ = ["CYCLE_KEY", "checked_cycle"]
 CYCLE_KEY = "tdlrt"
 
 
-def checked_cycle(state_dict: Mapping[str, Any], layers: Mapping[str, FactorizedLayer]) -> dict[str, Any]:
-    """The stored cycle, if it belongs to these layers at the ranks they have.
+def checked_cycle(
+    state_dict: Mapping[str, Any], layers: Mapping[str, FactorizedLayer], inner: str
+) -> dict[str, Any]:
+    """The stored cycle, if it belongs to these layers at the ranks they have and to an inner optimiser of this class.
 
     Raises:
-        OptimizerError: another optimiser's state, or one of other layers or ranks.
+        OptimizerError: another optimiser's state, or one of other layers, ranks or inner optimiser.
     """
     if CYCLE_KEY not in state_dict:
         raise OptimizerError("TDLRT: the state is not one of TDLRT; pass what TDLRT.state_dict() returned.")
     cycle = state_dict[CYCLE_KEY]
+    # States written before the class was noted do not say it.
+    if cycle.get("inner", inner) != inner:
+        raise OptimizerError(
+            f"TDLRT: the state was saved with inner optimiser {cycle['inner']}, this one has {inner}; "
+            "build TDLRT with the same class."
+        )
     ranks = {name: list(layer.ranks) for name, layer in layers.items()}
     if cycle["ranks"] != ranks:
         differing = [

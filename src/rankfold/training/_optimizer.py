@@ -227,11 +227,16 @@ class TDLRT(Optimizer):
                 raise OptimizerError(
                     f"TDLRT: layer {name!r} has ranks {layer.ranks}, this optimiser left it with "
                     f"{self._known_ranks[name]}; after loading a model's state load the optimiser's of the same time, "
-                    "or make a new optimiser."
+                    "pass the optimiser to set_ranks, or make a new one."
                 )
 
     def _note_ranks(self) -> None:
         self._known_ranks = {name: layer.ranks for name, layer in self.layers.items()}
+
+    def _follow_ranks(self) -> None:
+        """Take note of ranks that were set from outside between two cycles, the state moved already."""
+        self._note_ranks()
+        self._prepare_pass()
 
     def _basis_step_is_next(self) -> bool:
         frozen = self.freeze_bases_after is not None and self.steps_done >= self.freeze_bases_after
@@ -415,6 +420,7 @@ class TDLRT(Optimizer):
             "core_steps_left": self._core_steps_left,
             "ranks_before": {name: list(ranks) for name, ranks in self._ranks_before.items()},
             "ranks": {name: list(layer.ranks) for name, layer in self.layers.items()},
+            "inner": type(self.inner).__name__,
         }
         return result
 
@@ -422,9 +428,9 @@ class TDLRT(Optimizer):
         """Load what :meth:`state_dict` gave. Load the model's state first, for it brings the ranks.
 
         Raises:
-            OptimizerError: the state belongs to other layers or ranks than the model has; nothing was changed.
+            OptimizerError: the state belongs to other layers, ranks or inner optimiser; nothing was changed.
         """
-        cycle = checked_cycle(state_dict, self.layers)
+        cycle = checked_cycle(state_dict, self.layers, type(self.inner).__name__)
         super().load_state_dict({key: value for key, value in state_dict.items() if key != CYCLE_KEY})
         self.steps_done = cycle["steps_done"]
         self._note_ranks()

@@ -70,8 +70,8 @@ def register_transport(
     TRANSPORT_RULES.add(TransportRule(optimizer.__name__, optimizer, first, second))
 
 
-def transport_rule(optimizer: type[torch.optim.Optimizer]) -> TransportRule:
-    """The rule of a class or of its nearest base class.
+def transport_rule(optimizer: type[torch.optim.Optimizer], where: str = "TDLRT") -> TransportRule:
+    """The rule of a class or of its nearest base class; ``where`` begins the message if there is none.
 
     Raises:
         OptimizerError: no rule is known; the message says how to add one.
@@ -86,7 +86,7 @@ def transport_rule(optimizer: type[torch.optim.Optimizer]) -> TransportRule:
         if base in by_class:
             return by_class[base]
     raise OptimizerError(
-        f"TDLRT: it is not known how the state of {optimizer.__name__} follows a change of basis; known are "
+        f"{where}: it is not known how the state of {optimizer.__name__} follows a change of basis; known are "
         f"{', '.join(sorted(TRANSPORT_RULES))}. Say what its state is with rankfold.register_transport("
         f"{optimizer.__name__}, first=(...), second=(...))."
     )
