@@ -14,6 +14,7 @@ from rankfold._errors import (
     CheckpointError,
     ConversionError,
     DataError,
+    ExportError,
     NonFiniteError,
     OptimizerError,
     OptionError,
@@ -30,11 +31,22 @@ from rankfold.training import TDLRT, RankRecord, register_transport, set_ranks
 if TYPE_CHECKING:
     from rankfold import decompose
     from rankfold.decompose import CPDecomposition, Decomposition, cp, tt, tucker
+    from rankfold.export import ExportRecord, export_onnx, export_program
 
 __version__ = "0.1.0"
 
-# Whoever trains networks does not wait for the solvers of decompositions: they are imported at first use.
-_DECOMPOSE = ("CPDecomposition", "Decomposition", "cp", "decompose", "tt", "tucker")
+# Whoever trains networks does not wait for solvers of decompositions and exporters: they are imported at first use.
+_AT_FIRST_USE = {
+    "CPDecomposition": "rankfold.decompose",
+    "Decomposition": "rankfold.decompose",
+    "ExportRecord": "rankfold.export",
+    "cp": "rankfold.decompose",
+    "decompose": "rankfold.decompose",
+    "export_onnx": "rankfold.export",
+    "export_program": "rankfold.export",
+    "tt": "rankfold.decompose",
+    "tucker": "rankfold.decompose",
+}
 
 __all__ = [
     "CP",
@@ -47,6 +59,8 @@ __all__ = [
     "ConvertedLayer",
     "DataError",
     "Decomposition",
+    "ExportError",
+    "ExportRecord",
     "Fixed",
     "Fraction",
     "Latency",
@@ -64,6 +78,8 @@ __all__ = [
     "cp",
     "decompose",
     "densify",
+    "export_onnx",
+    "export_program",
     "factor_match_score",
     "factorize",
     "fold",
@@ -81,9 +97,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _DECOMPOSE:
+    if name not in _AT_FIRST_USE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module("rankfold.decompose")
+    module = importlib.import_module(_AT_FIRST_USE[name])
     return module if name == "decompose" else getattr(module, name)
 
 

@@ -4,6 +4,7 @@ __all__ = [
     "CheckpointError",
     "ConversionError",
     "DataError",
+    "ExportError",
     "NonFiniteError",
     "OptimizerError",
     "OptionError",
@@ -52,3 +53,7 @@ class CheckpointError(RankfoldError, RuntimeError):
 
 class DataError(RankfoldError, RuntimeError):
     """A data set that is missing or damaged."""
+
+
+class ExportError(RankfoldError, RuntimeError):
+    """A model that cannot be exported, or a file that does not compute what the model does."""

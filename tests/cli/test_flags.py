@@ -8,6 +8,7 @@ import pytest
 from rankfold.cli import main
 from rankfold.cli._bench_layer_config import BenchLayerConfig
 from rankfold.cli._decompose_config import FORMATS, DecomposeConfig
+from rankfold.cli._export_config import SUFFIXES, ExportConfig
 from rankfold.cli._train_config import TrainConfig
 from rankfold.data import DATASETS, TENSOR_FILES
 from rankfold.decompose import METHODS
@@ -44,6 +45,16 @@ DECOMPOSE_FLAGS = [
     "--seed",
     "--symmetric",
     "--threads",
+    "--tolerance",
+]
+EXPORT_FLAGS = [
+    "--fixed-batch",
+    "--format",
+    "--help",
+    "--input-shape",
+    "--model",
+    "--opset",
+    "--output",
     "--tolerance",
 ]
 FLAGS = [
@@ -84,7 +95,12 @@ def help_text(capsys, *words):
 
 @pytest.mark.parametrize(
     ("command", "flags"),
-    [("train", FLAGS), ("bench-layer", BENCH_LAYER_FLAGS), ("decompose", DECOMPOSE_FLAGS)],
+    [
+        ("train", FLAGS),
+        ("bench-layer", BENCH_LAYER_FLAGS),
+        ("decompose", DECOMPOSE_FLAGS),
+        ("export", EXPORT_FLAGS),
+    ],
 )
 def test_flags(command, flags, capsys):
     rows = re.findall(r"^\W (?:-h, )?(--[a-z-]+)", help_text(capsys, command), re.MULTILINE)
@@ -106,15 +122,20 @@ def test_the_help_of_decompose_names_every_choice(capsys):
         assert kind in text
 
 
+def test_the_help_of_export_names_every_format(capsys):
+    assert "{" + ",".join(SUFFIXES) + "}" in help_text(capsys, "export")
+
+
 def test_commands(capsys):
     text = help_text(capsys)
     assert "train" in text
     assert "inspect" in text
     assert "bench-layer" in text
     assert "decompose" in text
+    assert "export" in text
 
 
-@pytest.mark.parametrize("config", [TrainConfig, BenchLayerConfig, DecomposeConfig])
+@pytest.mark.parametrize("config", [TrainConfig, BenchLayerConfig, DecomposeConfig, ExportConfig])
 def test_every_setting_is_described(config):
     described = re.findall(r"^        (\w+): ", config.__doc__ or "", re.MULTILINE)
     assert described == [field.name for field in fields(config)]

@@ -10,6 +10,8 @@ from rankfold.cli._bench_layer import bench_layer
 from rankfold.cli._bench_layer_config import BenchLayerConfig
 from rankfold.cli._decompose import decompose
 from rankfold.cli._decompose_config import DecomposeConfig
+from rankfold.cli._export import export
+from rankfold.cli._export_config import ExportConfig
 from rankfold.cli._inspect import inspect
 from rankfold.cli._interrupt import Interrupted
 from rankfold.cli._train import train
@@ -39,6 +41,8 @@ def run(argv: Sequence[str]) -> int:
             bench_layer(command)
         elif isinstance(command, DecomposeConfig):
             decompose(command)
+        elif isinstance(command, ExportConfig):
+            export(command)
         else:
             inspect(command)
         sys.stdout.flush()
