@@ -77,6 +77,7 @@ PUBLIC = {
         "Linear",
         "Machine",
         "OnePass",
+        "SplitAttention",
         "TransposedLinear",
         "calibrate",
         "replace_data",

@@ -1,5 +1,6 @@
-"""Floor 2: ``nn`` layers whose weight lives as Tucker factors."""
+"""Floor 2: ``nn`` layers whose weight lives as Tucker factors, and attention made of such layers."""
 
+from rankfold.layers._attention import SplitAttention
 from rankfold.layers._base import FactorizedLayer
 from rankfold.layers._conv import Conv1d, Conv2d, Conv3d, ConvTranspose2d
 from rankfold.layers._embedding import Embedding
@@ -21,6 +22,7 @@ __all__ = [
     "Linear",
     "Machine",
     "OnePass",
+    "SplitAttention",
     "TransposedLinear",
     "calibrate",
     "replace_data",
