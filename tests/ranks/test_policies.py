@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rankfold import Fixed, Fraction, OptionError, RankPolicy
 from rankfold.formats import checked_ranks, full_ranks
-from rankfold.ranks import as_policy
+from rankfold.ranks import ShapeRule, as_policy, as_rule
 
 shapes = st.lists(st.integers(1, 40), min_size=2, max_size=5).map(tuple)
 fixed = st.integers(1, 50).map(Fixed)
@@ -20,7 +20,7 @@ def some_modes(data: st.DataObject, shape: Sequence[int]) -> tuple[int, ...]:
 
 
 @given(shapes, st.one_of(fixed, fraction), st.data())
-def test_ranks_are_feasible(shape: tuple[int, ...], policy: RankPolicy, data: st.DataObject) -> None:
+def test_ranks_are_feasible(shape: tuple[int, ...], policy: ShapeRule, data: st.DataObject) -> None:
     modes = some_modes(data, shape)
     ranks = policy(shape, modes)
     assert checked_ranks("test", ranks, shape, modes) == ranks
@@ -70,8 +70,10 @@ def test_numbers_become_policies() -> None:
     assert as_policy(3) == Fixed(3)
     assert as_policy(0.25) == as_policy(Fraction(0.25)) == Fraction(0.25)
     assert as_policy(1.0) == Fraction(1.0)
-    assert as_policy(own) is own
-    assert isinstance(own, RankPolicy)
+    rule = as_policy(own)
+    assert isinstance(rule, RankPolicy)
+    assert as_policy(rule) is rule
+    assert as_rule("test", own)((6, 5), (0, 1)) == own((6, 5), (0, 1))
 
 
 @pytest.mark.parametrize("rank", [0, True, 0.0, 1.5, "half", None, [2, 2]])

@@ -31,8 +31,8 @@ def recorded_calls(
     """
     found: dict[nn.Module, list[Call]] = {layer: [] for layer in layers}
 
-    def note(layer: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
-        given = _call(arguments, options)
+    def note(layer: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any], output: Any) -> None:
+        given = _call(arguments, options, output)
         calls = found[layer]
         for index, call in enumerate(calls):
             if replace(call, times=1) == given:
@@ -40,8 +40,9 @@ def recorded_calls(
                 return
         calls.append(given)
 
-    # Hooks run in the order of registration: this one sees what those of the user have made of the input.
-    handles = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in found]
+    # Hooks run in the order of registration: these see what those of the user have made of the input.
+    handles = [layer.register_forward_pre_hook(_check, with_kwargs=True) for layer in found]
+    handles += [layer.register_forward_hook(note, with_kwargs=True) for layer in found]
     try:
         with torch.set_grad_enabled(training):
             evaluate(model, example_inputs)
@@ -51,14 +52,18 @@ def recorded_calls(
     return {layer: tuple(calls) for layer, calls in found.items()}
 
 
-def _call(arguments: tuple[Any, ...], options: dict[str, Any]) -> Call:
-    options = dict(options)
-    given = arguments[0] if arguments else options.pop("input")
+def _check(layer: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+    given = arguments[0] if arguments else options["input"]
     if not isinstance(given, Tensor):
         raise OptionError(
             f"example_inputs: a layer got {type(given).__name__} where it takes a tensor; pass what the model takes: a "
             "tensor, a tuple of arguments, or a mapping of keyword arguments."
         )
+
+
+def _call(arguments: tuple[Any, ...], options: dict[str, Any], output: Any) -> Call:
+    options = dict(options)
+    given = arguments[0] if arguments else options.pop("input")
     return Call(
         shape=tuple(given.shape),
         stride=_memory_format(given),
@@ -68,6 +73,7 @@ def _call(arguments: tuple[Any, ...], options: dict[str, Any]) -> Call:
         values=None if given.is_floating_point() else given.detach(),
         arguments=arguments[1:],
         options=options,
+        outputs=output.numel() if isinstance(output, Tensor) else 0,
     )
 
 

@@ -8,21 +8,23 @@ import torch
 from torch import Tensor, nn
 
 from rankfold._errors import ConversionError, NonFiniteError, OptionError, RankfoldError
+from rankfold.convert._attention import on_split_attention
 from rankfold.convert._candidates import Candidate, apply_selectors, apply_ties, find_candidates
 from rankfold.convert._conversion import Conversion, ConvertedLayer
-from rankfold.convert._measured_ranks import measured_ranks
 from rankfold.convert._parity import outputs, parity_allowed, relative_difference
 from rankfold.convert._replace import replace_module
 from rankfold.convert._select import Selector
+from rankfold.convert._truncation import PlainTruncation, Truncation
+from rankfold.convert._weight_views import choose_ranks, layer_options
+from rankfold.formats import Tucker
 from rankfold.layers import FactorizedLayer
-from rankfold.ranks import Fraction, MeasuredPolicy, RankPolicy, as_policy
+from rankfold.ranks import Choice, Fraction, RankPolicy, as_policy
 
-__all__ = ["factorize", "factorize_like"]
+__all__ = ["convert_layers", "factorize", "factorize_like"]
 
 Modes = Sequence[int] | Literal["all"] | None
 
 
-@torch.inference_mode(False)  # parameters made in inference mode could never be trained
 def factorize(
     model: nn.Module,
     rank: RankPolicy | int | float = Fraction(0.5),
@@ -66,20 +68,40 @@ def factorize(
         >>> [row.ranks for row in conversion], type(model[0]).__module__
         ([(5, 5), (5, 5)], 'rankfold.layers._linear')
     """
-    policy = as_policy(rank)
+    return convert_layers(
+        model,
+        as_policy(rank),
+        PlainTruncation(),
+        include=include,
+        exclude=exclude,
+        modes=modes,
+        rescale=rescale,
+        example_inputs=example_inputs,
+    )
+
+
+@torch.inference_mode(False)  # parameters made in inference mode could never be trained
+@on_split_attention
+def convert_layers(
+    model: nn.Module,
+    policy: RankPolicy,
+    truncation: Truncation,
+    *,
+    include: Selector | Sequence[Selector] | None = None,
+    exclude: Selector | Sequence[Selector] | None = None,
+    modes: Modes = None,
+    rescale: bool = False,
+    example_inputs: Any = None,
+) -> Conversion:
+    """:func:`factorize` with a given way to approximate weights; the other arguments are its."""
     if isinstance(modes, str) and modes != "all":
         raise OptionError(f"factorize: modes must be None, 'all' or a tuple of mode numbers, got {modes!r}.")
     candidates = find_candidates(model)
     apply_selectors(candidates, include, exclude)
     apply_ties(model, candidates)
-    ranks: dict[int, tuple[int, ...]] = {}
-    if isinstance(policy, MeasuredPolicy):
-        ranks = measured_ranks(model, candidates, policy, lambda candidate: _options(candidate, modes))
-    tied: dict[int, FactorizedLayer] = {}
-    for candidate in candidates:
-        if candidate.reason is None:
-            chosen = ranks.get(id(candidate.weight), policy)
-            candidate.factorized = _built(candidate, chosen, _options(candidate, modes), rescale, tied)
+    chosen_modes = tuple(modes) if modes is not None and not isinstance(modes, str) else modes
+    for group, choice in choose_ranks(model, candidates, policy, chosen_modes, truncation):
+        _build(group, choice, truncation, rescale)
     before = None if example_inputs is None else outputs(model, example_inputs)
     _swap(model, candidates)
     conversion = Conversion(tuple(_row(candidate) for candidate in candidates))
@@ -134,32 +156,37 @@ def factorize_like(model: nn.Module, layouts: Mapping[str, Mapping[str, Sequence
         replace_module(model, [name], module, layer)
 
 
-def _options(candidate: Candidate, modes: Modes) -> dict[str, Any]:
-    weight = candidate.weight
-    if modes is None or weight is None or not candidate.rule.selectable_modes:
-        return {}
-    return {"modes": tuple(range(weight.ndim)) if modes == "all" else tuple(modes)}
+def _build(group: list[Candidate], choice: Choice, truncation: Truncation, rescale: bool) -> None:
+    """Factorised layers for modules that share a weight; they share core and factors."""
+    for candidate in group:
+        options = layer_options(candidate, choice.modes)
+        layer = candidate.rule.layer.like(candidate.module, rank=choice.ranks, **options)
+        if candidate is group[0]:
+            _assign(layer, group, choice, truncation, rescale)
+        else:
+            assert group[0].factorized is not None
+            layer.share(group[0].factorized)
+        candidate.factorized = layer
 
 
-def _built(
-    candidate: Candidate,
-    rank: RankPolicy | tuple[int, ...],
-    options: dict[str, Any],
-    rescale: bool,
-    tied: dict[int, FactorizedLayer],
-) -> FactorizedLayer:
-    weight = candidate.weight
+@torch.no_grad()
+def _assign(
+    layer: FactorizedLayer, group: list[Candidate], choice: Choice, truncation: Truncation, rescale: bool
+) -> None:
+    weight = group[0].weight
     assert weight is not None
-    first = tied.get(id(weight))
-    if first is not None:
-        layer = candidate.rule.layer.like(candidate.module, rank=rank, **options)
-        layer.share(first)
-        return layer
+    ranks = tuple(layer.core.shape[mode] for mode in layer.modes)
     try:
-        layer = candidate.rule.layer.from_dense(candidate.module, rank=rank, rescale=rescale, **options)
+        tucker = truncation.tucker(group, Choice(choice.modes, ranks))
     except NonFiniteError as error:
-        raise NonFiniteError(f"layer {candidate.names[0]!r}: {error}") from error
-    return tied.setdefault(id(weight), layer)
+        raise NonFiniteError(f"layer {group[0].names[0]!r}: {error}") from error
+    core = tucker.core
+    if rescale:
+        length = torch.linalg.vector_norm(core)
+        core = core * (torch.linalg.vector_norm(weight) / torch.where(length > 0, length, 1.0))
+    layer.assign(Tucker(core, tucker.factors))
+    for parameter in (layer.core, *layer.factors.values()):
+        parameter.requires_grad_(weight.requires_grad)
 
 
 def _swap(model: nn.Module, candidates: list[Candidate]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from rankfold.convert._attention import join_attention
 from rankfold.convert._calls import recorded_calls
 from rankfold.convert._fastest import FastestForm
 from rankfold.convert._replace import names_by_module, replace_module
@@ -32,8 +33,10 @@ def fold(model: nn.Module, *, example_inputs: Any = None) -> nn.Module:
     where that saves, down to one dense layer where low rank saves nothing or where the parent reads the weight
     itself, as ``nn.TransformerEncoderLayer`` does. With example inputs it becomes what is fastest on this
     machine instead: the dense layer, unless a chain is measurably faster on what the layer is given. The
-    result neither needs nor imports this library. Layers that share their weight go on sharing what is equal
-    in their chains.
+    result neither needs nor imports this library, except for one module: ``nn.MultiheadAttention`` has no room
+    for chains, so attention with a factorised projection stays a :class:`rankfold.layers.SplitAttention` of plain
+    layers, and a pickled model needs this library for that class (what torch.export makes of it does not).
+    Layers that share their weight go on sharing what is equal in their chains.
 
     Arguments:
         model: any module; it is not changed.
@@ -105,7 +108,7 @@ def _replaced(
             if "" in names[layer]:
                 return module
             replace_module(model, names[layer], layer, module)
-    return model
+    return join_attention(model)
 
 
 def _share_weights(modules: list[nn.Module]) -> None:

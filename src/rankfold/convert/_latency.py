@@ -12,7 +12,7 @@ from torch import nn
 from rankfold._errors import OptionError
 from rankfold.convert import _timing
 from rankfold.formats import full_ranks
-from rankfold.ranks import QUANTUM, LayerUse, check_quantum, lowered
+from rankfold.ranks import QUANTUM, Choice, LayerUse, WeightView, check_quantum, lowered
 
 __all__ = ["Latency", "largest_fitting", "rank_levels"]
 
@@ -61,47 +61,53 @@ class Latency:
             raise OptionError(f"Latency: speedup must be a number over 0, got {self.speedup!r}; 1 is dense.")
         check_quantum("Latency", self.quantum)
 
-    def __call__(self, shape: Sequence[int], modes: Sequence[int]) -> tuple[int, ...]:
-        """Refuse: a shape alone has no time."""
-        raise OptionError(
-            f"Latency: it cannot tell ranks from the shape {tuple(shape)} alone, only from a layer at work; pass it "
-            "to rankfold.factorize as the rank."
-        )
+    def choose(self, weights: Sequence[WeightView]) -> list[Choice | str]:
+        """Ranks for each weight, or the reason to keep it dense; layers that share it have their times added up."""
+        # Layers that are alike are measured once, and get the same ranks.
+        known: list[tuple[list[Any], Choice | str]] = []
+        answers = []
+        for weight in weights:
+            alike = [_description(use, weight) for use in weight.uses]
+            answer = next((earlier for description, earlier in known if description == alike), None)
+            if answer is None:
+                answer = self._choose(weight)
+                known.append((alike, answer))
+            answers.append(answer)
+        return answers
 
-    def choose(self, uses: Sequence[LayerUse]) -> tuple[int, ...] | str:
-        """Ranks for layers that share one weight, or the reason to keep them dense.
-
-        Arguments:
-            uses: the layers and how the model calls them; their times are added up.
-
-        Returns:
-            One rank per factorised mode, or a reason for the conversion table.
-        """
-        called = [use for use in uses if use.calls]
+    def _choose(self, weight: WeightView) -> Choice | str:
+        called, modes = weight.called, weight.modes[0]
         if all(isinstance(use.module, nn.Embedding) for use in called):
             return "kept dense: a lookup only copies rows, to which low rank adds products"
-        levels = rank_levels(uses[0].shape, uses[0].modes, self.quantum)
+        levels = rank_levels(weight.shape, modes, self.quantum)
         if not levels:
             return f"kept dense: no rank that is a multiple of {self.quantum} saves parameters"
         ratios: dict[int, float] = {}
 
         def fits(level: int) -> bool:
-            ratios[level] = self._share_of_dense_time(called, levels[level])
+            ratios[level] = self._share_of_dense_time(called, modes, levels[level])
             return ratios[level] <= 1 / self.speedup
 
         level = largest_fitting(len(levels), fits)
         if level is not None:
-            return levels[level]
+            return Choice(modes, levels[level])
         ranks = "x".join(map(str, levels[0] if len(set(levels[0])) > 1 else levels[0][:1]))
         wanted = "" if self.speedup == 1 else f", where {1 / self.speedup:.2f}x was asked for"
         return f"kept dense: at rank {ranks} it takes {ratios[0]:.2f}x the dense time{wanted}"
 
-    def _share_of_dense_time(self, uses: Sequence[LayerUse], ranks: tuple[int, ...]) -> float:
-        timings = [
-            _timing.time_layers([use.module, use.build(ranks)], use.calls, training=self.training)
-            for use in uses
-        ]
+    def _share_of_dense_time(
+        self, uses: Sequence[LayerUse], modes: tuple[int, ...], ranks: tuple[int, ...]
+    ) -> float:
+        timings = []
+        for use in uses:
+            sides = [use.module, use.build(modes, ranks).train(self.training)]
+            timings.append(_timing.time_layers(sides, use.calls, training=self.training))
         return reduce(add, timings).ratio(1)
+
+
+def _description(use: LayerUse, weight: WeightView) -> tuple[Any, ...]:
+    live = weight.weight
+    return (repr(use.module), live.stride(), live.dtype, live.requires_grad, weight.modes, use.calls)
 
 
 def rank_levels(shape: Sequence[int], modes: Sequence[int], quantum: int) -> list[tuple[int, ...]]:

@@ -2,10 +2,10 @@
 
 from torch import nn
 
-__all__ = ["names_by_module", "replace_module"]
+__all__ = ["HOOKS", "names_by_module", "replace_module"]
 
-# Everything a user can have registered on a module to be called around its forward and backward.
-_HOOKS = (
+#: Everything a user can have registered on a module to be called around its forward and backward.
+HOOKS = (
     "_forward_hooks",
     "_forward_hooks_with_kwargs",
     "_forward_hooks_always_called",
@@ -27,7 +27,7 @@ def names_by_module(model: nn.Module) -> dict[nn.Module, list[str]]:
 
 def replace_module(model: nn.Module, names: list[str], old: nn.Module, new: nn.Module) -> None:
     """Set ``new`` under each name of ``old`` and move the hooks along."""
-    for attribute in _HOOKS:
+    for attribute in HOOKS:
         setattr(new, attribute, getattr(old, attribute))
     for name in names:
         model.set_submodule(name, new)

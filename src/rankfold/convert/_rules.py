@@ -11,13 +11,13 @@ from torch.nn.utils import parametrize
 
 from rankfold import layers
 from rankfold._registry import Registry
+from rankfold.convert._attention import reason_not_to_split
 from rankfold.formats import full_ranks
-from rankfold.layers import FactorizedLayer
+from rankfold.layers import FactorizedLayer, SplitAttention
 
 __all__ = [
     "ATTRIBUTE_READERS",
     "RULES",
-    "WEIGHT_READERS",
     "ConversionRule",
     "children_read_as_dense",
     "reason_to_skip",
@@ -116,24 +116,30 @@ RULES: Registry[ConversionRule] = Registry(
     ),
 )
 
-#: Parents that hand the weight of a child to a fused kernel instead of calling the child.
-WEIGHT_READERS: dict[type[nn.Module], tuple[str, ...]] = {nn.MultiheadAttention: ("out_proj",)}
-
-#: Parents that read ``child.weight``, whatever class the child has; a chain of layers has none.
+#: Parents that read ``child.weight`` in evaluation, beside the weights of their attention, if that is plain.
 ATTRIBUTE_READERS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.TransformerEncoderLayer: ("linear1", "linear2")
 }
 
 
 def children_read_as_dense(model: nn.Module) -> set[nn.Module]:
-    """The children of a model that must have a ``weight``, because their parent reads it."""
-    return {
-        getattr(parent, child)
-        for parent in model.modules()
-        for reader, children in ATTRIBUTE_READERS.items()
-        if isinstance(parent, reader)
-        for child in children
+    """The layers of a model that must have a ``weight``, because a parent hands it to a fused kernel.
+
+    Split attention none of whose projections is factorised counts as plain: it is about to be put together again.
+    """
+    plain = {
+        module
+        for module in model.modules()
+        if isinstance(module, SplitAttention) and all(type(part) is nn.Linear for part in module.projections)
     }
+    read = {projection for attention in plain for projection in attention.projections}
+    for parent in model.modules():
+        for reader, children in ATTRIBUTE_READERS.items():
+            if isinstance(parent, reader):
+                attention = getattr(parent, "self_attn", None)
+                if not isinstance(attention, SplitAttention) or attention in plain:
+                    read |= {getattr(parent, child) for child in children}
+    return read
 
 
 def rule_for(module: nn.Module) -> ConversionRule | None:
@@ -145,9 +151,9 @@ def reason_to_skip(
     module: nn.Module, rule: ConversionRule, parent: nn.Module | None, attribute: str
 ) -> str | None:
     """Why a module that a rule applies to must be left alone, or None."""
-    for reader, children in WEIGHT_READERS.items():
-        if isinstance(parent, reader) and attribute in children:
-            return f"its parent {reader.__name__} reads its weight instead of calling it"
+    if isinstance(parent, nn.MultiheadAttention) and attribute == "out_proj":
+        why = reason_not_to_split(parent) or "it shares its packed weights, or is the model itself"
+        return f"its parent MultiheadAttention reads its weight and cannot be split: {why}"
     if any(isinstance(parameter, UninitializedParameter) for parameter in module.parameters(recurse=False)):
         return "not initialised yet: run one forward pass first"
     if parametrize.is_parametrized(module, "weight") or "weight" not in module._parameters:

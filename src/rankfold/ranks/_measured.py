@@ -1,6 +1,6 @@
-"""Policies that measure: they see how the model uses a layer, not only the shape of its weight."""
+"""How a model uses its layers, for policies that measure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -23,6 +23,7 @@ class Call:
         values: the input itself where it holds indices, None where any numbers do.
         arguments: what was passed after the input.
         options: what was passed by name.
+        outputs: number of elements of its output.
         times: how often the layer was called like this.
     """
 
@@ -34,6 +35,7 @@ class Call:
     values: Tensor | None = field(default=None, compare=False)
     arguments: tuple[Any, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    outputs: int = 0
     times: int = 1
 
     def input(self) -> Tensor:
@@ -47,38 +49,27 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class LayerUse:
-    """A layer that a policy is asked about.
+    """A layer that has the weight a policy is asked about.
 
     Arguments:
         module: the dense layer.
-        shape: of its weight.
-        modes: the modes of the weight to factorise.
-        build: makes its factorised form at given ranks, one per mode in ``modes``, with random values.
-        calls: the ways the model calls it; none where it never does.
+        build: makes its factorised form along given modes at given ranks, with random values.
+        calls: the ways the model calls it; none where it never does, or where the policy has no example inputs.
     """
 
     module: nn.Module
-    shape: tuple[int, ...]
-    modes: tuple[int, ...]
-    build: Callable[[tuple[int, ...]], nn.Module]
-    calls: tuple[Call, ...]
+    build: Callable[[tuple[int, ...], tuple[int, ...]], nn.Module]
+    calls: tuple[Call, ...] = ()
 
 
 @runtime_checkable
 class MeasuredPolicy(Protocol):
-    """A rule that gives ranks after it has seen the layer at work; ``factorize`` runs the model for it.
+    """A policy that wants to know how the model calls its layers; ``factorize`` runs the model for it.
 
     Arguments:
-        example_inputs: what to run the model on.
+        example_inputs: what to run the model on, or None for not at all.
         training: whether the layers matter in training, where gradients flow, or in evaluation.
     """
 
     example_inputs: Any
     training: bool
-
-    def choose(self, uses: Sequence[LayerUse]) -> tuple[int, ...] | str:
-        """One rank per factorised mode, or the reason to keep a layer dense; several uses share one weight.
-
-        At least one of them has a call.
-        """
-        ...

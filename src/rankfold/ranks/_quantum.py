@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from numbers import Integral
 
 from rankfold._errors import OptionError
-from rankfold.ranks._policies import RankPolicy, as_policy, lowered
+from rankfold.ranks._policy import ShapeRule, as_rule, lowered
 
 __all__ = ["QUANTUM", "Quantum", "check_quantum", "quantized_rank"]
 
@@ -43,7 +43,7 @@ def quantized_rank(rank: int, size: int, quantum: int = QUANTUM) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Quantum:
+class Quantum(ShapeRule):
     """The ranks of another policy, moved to a multiple of the quantum where one is near.
 
     Arguments:
@@ -58,16 +58,16 @@ class Quantum:
         (32, 32)
     """
 
-    policy: RankPolicy | int | float
+    policy: ShapeRule | int | float
     quantum: int = QUANTUM
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "policy", as_policy(self.policy))
+        object.__setattr__(self, "policy", as_rule("Quantum", self.policy))
         check_quantum("Quantum", self.quantum)
 
     def __call__(self, shape: Sequence[int], modes: Sequence[int]) -> tuple[int, ...]:
         """Ranks for a weight of ``shape`` factorised along ``modes``."""
-        ranks = as_policy(self.policy)(shape, modes)
+        ranks = as_rule("Quantum", self.policy)(shape, modes)
         sizes = [shape[mode] for mode in modes]
         rounded = [quantized_rank(rank, size, self.quantum) for rank, size in zip(ranks, sizes, strict=True)]
         return lowered(rounded, shape, modes)

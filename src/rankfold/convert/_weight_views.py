@@ -1,0 +1,169 @@
+"""Show the weights of a model to a rank policy, and check what it chooses."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rankfold._errors import NonFiniteError, OptionError
+from rankfold.convert._calls import recorded_calls
+from rankfold.convert._candidates import Candidate
+from rankfold.convert._rules import children_read_as_dense
+from rankfold.convert._truncation import Truncation
+from rankfold.ranks import Call, Choice, Form, LayerUse, MeasuredPolicy, RankPolicy, WeightView
+
+__all__ = ["choose_ranks", "layer_options"]
+
+Group = list[Candidate]
+
+
+def choose_ranks(
+    model: nn.Module,
+    candidates: Sequence[Candidate],
+    policy: RankPolicy,
+    modes: tuple[int, ...] | str | None,
+    truncation: Truncation,
+) -> list[tuple[Group, Choice]]:
+    """Ask a policy about all layers that can be converted; those that it keeps dense get its reason.
+
+    Arguments:
+        model: the dense model; run once for a policy that measures.
+        candidates: its layers.
+        policy: the policy.
+        modes: modes of convolution weights as :func:`rankfold.factorize` takes them.
+        truncation: how weights are approximated.
+
+    Returns:
+        The layers that share a weight, and how to write it, for every weight to convert.
+
+    Raises:
+        OptionError: the policy returned something else than one choice or reason per weight.
+        NonFiniteError: a weight holds NaN or infinity.
+    """
+    groups = _groups(candidates)
+    calls: dict[nn.Module, tuple[Call, ...]] = {}
+    if isinstance(policy, MeasuredPolicy) and policy.example_inputs is not None:
+        layers = [candidate.module for group in groups for candidate in group]
+        calls = recorded_calls(model, layers, policy.example_inputs, training=policy.training)
+        groups = _reached(model, groups, calls, policy.training)
+    views = _views(model, groups, modes, truncation, calls)
+    answers = list(policy.choose(views)) if views else []
+    if len(answers) != len(views) or not all(isinstance(answer, Choice | str) for answer in answers):
+        raise OptionError(
+            f"{type(policy).__name__}.choose: got {len(answers)} answers for {len(views)} weights; return one Choice, "
+            "or the reason to keep it dense as a string, for each weight in the order they were given."
+        )
+    chosen = []
+    for group, answer in zip(groups, answers, strict=True):
+        if isinstance(answer, str):
+            for candidate in group:
+                candidate.reason = answer
+        else:
+            chosen.append((group, answer))
+    return chosen
+
+
+def _views(
+    model: nn.Module,
+    groups: Sequence[Group],
+    modes: tuple[int, ...] | str | None,
+    truncation: Truncation,
+    calls: dict[nn.Module, tuple[Call, ...]],
+) -> list[WeightView]:
+    """One view per weight; what is expensive is computed when a policy asks for it."""
+    return [_view(model, group, modes, truncation, calls) for group in groups]
+
+
+def _groups(candidates: Sequence[Candidate]) -> list[Group]:
+    groups: dict[int, Group] = {}
+    for candidate in candidates:
+        if candidate.reason is None:
+            groups.setdefault(id(candidate.weight), []).append(candidate)
+    return list(groups.values())
+
+
+def _reached(
+    model: nn.Module, groups: list[Group], calls: dict[nn.Module, tuple[Call, ...]], training: bool
+) -> list[Group]:
+    read = set() if training else children_read_as_dense(model)
+    reached = []
+    for group in groups:
+        reason = None
+        if any(candidate.module in read for candidate in group):
+            reason = "kept dense: in evaluation its parent reads its weight instead of calling it"
+        elif not any(calls[candidate.module] for candidate in group):
+            reason = "kept dense: the example inputs never reach it"
+        else:
+            reached.append(group)
+        for candidate in group:
+            candidate.reason = reason
+    return reached
+
+
+def _view(
+    model: nn.Module,
+    group: Group,
+    modes: tuple[int, ...] | str | None,
+    truncation: Truncation,
+    calls: dict[nn.Module, tuple[Call, ...]],
+) -> WeightView:
+    first = group[0]
+    weight, layer = first.weight, first.rule.layer
+    assert weight is not None
+    incoming, outgoing = layer.channel_modes
+    usual = tuple(sorted(layer.channel_modes))
+    ways: tuple[tuple[int, ...], ...] = (usual,)
+    if first.rule.selectable_modes:
+        if modes is None:
+            # One factor alone gives a matrix of outputs against the rest: two layers instead of three.
+            ways = (usual, (usual[0],), (usual[1],))
+        else:
+            ways = (tuple(range(weight.ndim)) if isinstance(modes, str) else tuple(modes),)
+    groups = getattr(first.module, "groups", 1)
+
+    @cache
+    def form(along: tuple[int, ...]) -> Form:
+        if not bool(weight.isfinite().all()):
+            raise NonFiniteError(
+                f"layer {first.names[0]!r}: its weight holds NaN or infinity; mend it or exclude the layer."
+            )
+        return Form(tuple(weight.shape), along, truncation.energies(group, along), incoming, outgoing, groups)
+
+    def approximation(choice: Choice) -> Tensor:
+        return truncation.tucker(group, choice).to_dense()
+
+    uses = tuple(_use(candidate, calls.get(candidate.module, ())) for candidate in group)
+    return WeightView(
+        name=first.names[0],
+        model=model,
+        weight=weight,
+        modes=ways,
+        uses=uses,
+        form=form,
+        approximation=approximation,
+        calibrated=truncation.calibrated,
+    )
+
+
+def layer_options(candidate: Candidate, modes: tuple[int, ...]) -> dict[str, Any]:
+    """Arguments of the factorised class beside the ranks."""
+    return {"modes": modes} if candidate.rule.selectable_modes else {}
+
+
+def _use(candidate: Candidate, calls: tuple[Call, ...]) -> LayerUse:
+    module, weight = candidate.module, candidate.weight
+    assert weight is not None
+
+    @torch.no_grad()
+    def build(modes: tuple[int, ...], ranks: tuple[int, ...]) -> nn.Module:
+        layer = candidate.rule.layer.like(module, rank=ranks, **layer_options(candidate, modes))
+        generator = torch.Generator(weight.device).manual_seed(0)
+        for parameter in (layer.core, *layer.factors.values()):
+            # Numbers of a usual size: arithmetic on denormal ones is slow, and memory may hold any.
+            parameter.normal_(std=parameter.shape[1] ** -0.5, generator=generator)
+            parameter.requires_grad_(weight.requires_grad)
+        return layer
+
+    return LayerUse(module, build, calls)
