@@ -44,6 +44,7 @@ class Arguments:
         return Arguments(positional, named, rows)
 
     @torch.no_grad()
+    @torch.autocast("cpu", enabled=False)
     def call(self, network: nn.Module) -> list[Any]:
         """What a network returns for them, without its nesting."""
         return pytree.tree_leaves(network(*self.positional, **self.named))

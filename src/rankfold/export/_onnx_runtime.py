@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rankfold._errors import ExportError
 from rankfold.export._arguments import Arguments
-from rankfold.export._quiet import reason
+from rankfold.export._quiet import quiet, reason
 from rankfold.export._trace import Traced
 
 __all__ = ["require_onnx", "runner"]
@@ -27,7 +27,8 @@ def require_onnx(where: str) -> None:
     """
     for package in _PACKAGES:
         try:
-            importlib.import_module(package)
+            with quiet():
+                importlib.import_module(package)
         except ImportError as error:
             raise ExportError(
                 f"{where}: the package {package} cannot be imported ({reason(error)}); run pip install "

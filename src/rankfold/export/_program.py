@@ -38,7 +38,7 @@ def export_program(
         example_inputs: a tensor, a tuple of arguments or a mapping of keyword arguments for the model. The first
             axis of the first tensor is the batch, and so is that of every tensor of the same first size. Values
             that are no tensors become constants of the file.
-        path: the file, ``.pt2`` by custom; overwritten if it exists.
+        path: the file, overwritten if it exists; ``torch.export.load`` warns of names that do not end in ``.pt2``.
         dynamic_batch: take any number of rows, rather than that of the example inputs only.
         tolerance: relative difference to the outputs of the model that is allowed, in [0, 1); None is 32 eps of
             the coarsest dtype times the root of the number of operations.

@@ -73,7 +73,8 @@ def _program(network: nn.Module, arguments: Arguments, *, dynamic_batch: bool) -
         for value in given.leaves():
             if given.has_batch(value):
                 shapes[value] = {0: batch}
-    with quiet():
+    # The file computes in the dtypes of the parameters, whatever surrounds the call that writes it.
+    with quiet(), torch.autocast("cpu", enabled=False):
         program = torch.export.export(
             network,
             given.positional,

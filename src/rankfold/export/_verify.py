@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import torch
@@ -132,7 +133,9 @@ def _difference(what: str, reference: Any, found: Any) -> tuple[float, float]:
     """Absolute and relative difference of one output."""
     if not isinstance(reference, Tensor) or not isinstance(found, Tensor):
         if type(reference) is not type(found) or reference != found:
-            raise ExportError(f"{what} is {found!r} in the exported file, {reference!r} in the model.")
+            raise ExportError(
+                f"{what} is {found!r} in the exported file, {reference!r} in the model; return tensors."
+            )
         return 0.0, 0.0
     if reference.shape != found.shape or reference.dtype != found.dtype:
         raise ExportError(
@@ -151,7 +154,9 @@ def _difference(what: str, reference: Any, found: Any) -> tuple[float, float]:
     if a.isnan().any():
         raise ExportError(f"{what} holds NaN in the model itself; pass example inputs that it computes.")
     same = a == b  # infinities, whose difference is no number
-    absolute = float((a - b).masked_fill(same, 0).abs().max()) if a.numel() else 0.0
+    # NaN in the file is as far away as can be; as NaN it would be lost in the next maximum.
+    distance = (a - b).masked_fill(same, 0).abs().nan_to_num(nan=inf, posinf=inf)
+    absolute = float(distance.max()) if a.numel() else 0.0
     finite = a[a.abs().isfinite()].abs()
     scale = float(finite.max()) if finite.numel() else 0.0
     return absolute, absolute / scale if scale else absolute
