@@ -44,9 +44,12 @@ class Unusual(nn.Module):
         class OwnLinear(nn.Linear):
             pass
 
+        class OwnAttention(nn.MultiheadAttention):
+            pass
+
         self.plain = nn.Linear(8, 8)
         self.subclass = OwnLinear(8, 8)
-        self.attention = nn.MultiheadAttention(8, 2)
+        self.attention = OwnAttention(8, 2)
         self.parametrised = parametrizations.weight_norm(nn.Linear(8, 8))
         self.lazy = nn.LazyLinear(8)
         self.depthwise = nn.Conv1d(8, 8, 3, groups=8)

@@ -9,7 +9,7 @@ from rankfold import factorize
 
 REASONS = {
     "subclass": "OwnLinear is a subclass of nn.Linear",
-    "attention.out_proj": "its parent MultiheadAttention reads its weight",
+    "attention.out_proj": "cannot be split: OwnAttention is a subclass",
     "parametrised": "computed by a parametrisation",
     "lazy": "not initialised yet",
     "depthwise": "depthwise: each group has one channel",

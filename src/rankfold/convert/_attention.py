@@ -77,10 +77,14 @@ def attention_as_in(model: nn.Module, names: Container[str]) -> Iterator[bool]:
         for aliases, old in _that_can_be_split(model)
         if has(aliases, _SPLIT)
     ]
-    for module, aliases in names_by_module(model).items():
-        if isinstance(module, SplitAttention) and "" not in aliases and has(aliases, _WHOLE):
-            if all(isinstance(part, nn.Linear | FactorizedLayer) for part in module.projections):
-                changes.append((aliases, module, module.dense()))
+    changes += [
+        (aliases, old, old.dense())
+        for old, aliases in names_by_module(model).items()
+        if isinstance(old, SplitAttention)
+        and "" not in aliases
+        and has(aliases, _WHOLE)
+        and not _has_chains(old)
+    ]
     with _exchanged(model, changes, lambda new: True):
         yield bool(changes)
 
@@ -176,6 +180,10 @@ def _settle(nesting: list[nn.TransformerEncoder]) -> None:
 
 def _split_parts(module: nn.Module) -> list[SplitAttention]:
     return [part for part in module.modules() if isinstance(part, SplitAttention)]
+
+
+def _has_chains(split: SplitAttention) -> bool:
+    return not all(isinstance(part, nn.Linear | FactorizedLayer) for part in split.projections)
 
 
 def _has_what_it_reads(parent: nn.Module) -> bool:
