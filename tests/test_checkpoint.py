@@ -8,8 +8,10 @@ from safetensors import safe_open
 from tests.convert.models import LanguageModel
 from torch import Tensor, nn
 
+import rankfold
 from rankfold import TDLRT, CheckpointError, factorize, load, save
 from rankfold._checkpoint import read_layouts
+from rankfold.layers import Linear
 
 
 def network() -> nn.Sequential:
@@ -86,7 +88,8 @@ def test_header_says_ranks(tmp_path: Path) -> None:
     with safe_open(tmp_path / "net.safetensors", framework="pt") as file:
         header = json.loads(file.metadata()["rankfold"])
     assert header == {
-        "version": "rankfold-1",
+        "version": "rankfold-2",
+        "versions": {"rankfold": rankfold.__version__, "torch": torch.__version__},
         "layers": {
             "0": {"kind": "Conv2d", "modes": [0, 1], "ranks": [2, 2, 3, 3], "shape": [8, 3, 3, 3]},
             "3": {"kind": "Linear", "modes": [0, 1], "ranks": [2, 2], "shape": [10, 32]},
@@ -116,18 +119,6 @@ def other_kind() -> nn.Module:
     return model
 
 
-def factorised_elsewhere() -> nn.Module:
-    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(32, 10))
-    factorize(model, 2, modes="all")
-    return model
-
-
-def other_bases() -> nn.Module:
-    model = network()
-    factorize(model, 2, modes=(0,))
-    return model
-
-
 @pytest.mark.parametrize(
     "make",
     [
@@ -135,8 +126,6 @@ def other_bases() -> nn.Module:
         longer,
         without_bias,
         other_kind,
-        factorised_elsewhere,
-        other_bases,
         nn.Sequential,
         LanguageModel,
     ],
@@ -151,14 +140,65 @@ def test_another_model_stays_as_it_was(tmp_path: Path, make: Callable[[], nn.Mod
     assert list(model.modules()) == modules
 
 
-def test_dense_file_into_a_factorised_model(tmp_path: Path) -> None:
-    save(network(), tmp_path / "net.safetensors")
-    model = network()
+@pytest.mark.parametrize("stored", [None, (0,), (1,), (0, 1), "all"])
+@pytest.mark.parametrize("built", [None, (0,), (1,), (0, 1), "all"])
+def test_the_model_becomes_the_one_that_was_saved(tmp_path: Path, stored: object, built: object) -> None:
+    """Dense or factorised along whatever modes, layer by layer."""
+    model, other = network(), network()
+    for each, modes in ((model, stored), (other, built)):
+        if modes is not None:
+            factorize(each, 2, modes=modes, exclude="3" if modes == (0,) else None)
+    calls = []
+    other[0].register_forward_hook(lambda *_: calls.append(1))
+    other[0].requires_grad_(False)
+    save(model, tmp_path / "net.safetensors")
+    load(other, tmp_path / "net.safetensors")
+    assert equal(state(other), state(model))
+    assert [type(module) for module in other] == [type(module) for module in model]
+    assert getattr(other[0], "modes", None) == getattr(model[0], "modes", None)
+    assert not any(p.requires_grad for name, p in other[0].named_parameters() if name != "bias")
+    assert other[3].bias.requires_grad
+    inputs = torch.randn(2, 3, 4, 4)
+    torch.testing.assert_close(other.eval()(inputs), model.eval()(inputs))
+    assert calls
+
+
+def test_a_dense_tied_file_into_a_factorised_tied_model(tmp_path: Path) -> None:
+    model, other = LanguageModel(), LanguageModel()
+    factorize(other, 3)
+    save(model, tmp_path / "net.safetensors")
+    load(other, tmp_path / "net.safetensors")
+    assert other.output.weight is other.embedding.weight
+    assert equal(state(other), state(model))
+
+
+def test_a_layer_that_is_the_model(tmp_path: Path) -> None:
+    model, other = Linear(8, 6, rank=2), Linear(8, 6, rank=4)
+    save(model, tmp_path / "layer.safetensors")
+    load(other, tmp_path / "layer.safetensors")
+    assert equal(state(other), state(model))
+    with pytest.raises(CheckpointError, match="the model itself and cannot be replaced in place"):
+        load(nn.Linear(8, 6), tmp_path / "layer.safetensors")
+
+
+def test_padding_rows_of_the_skeleton_do_not_matter(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Embedding(9, 6, padding_idx=0))
     factorize(model, 2)
-    before = state(model)
-    with pytest.raises(CheckpointError, match="'0' is factorised in the model and dense in the file"):
-        load(model, tmp_path / "net.safetensors")
-    assert equal(state(model), before)
+    save(model, tmp_path / "net.safetensors")
+    skeleton = nn.Sequential(nn.Embedding(9, 6, padding_idx=0))
+    nn.init.normal_(skeleton[0].weight)
+    load(skeleton, tmp_path / "net.safetensors")
+    assert equal(state(skeleton), state(model))
+
+
+@pytest.mark.parametrize("make", [lambda: nn.LazyLinear(3), lambda: nn.Linear(2, 3, device="meta")])
+def test_models_without_data(tmp_path: Path, make: Callable[[], nn.Module]) -> None:
+    save(nn.Linear(2, 3), tmp_path / "net.safetensors")
+    with pytest.raises(CheckpointError, match="holds no data yet"):
+        load(make(), tmp_path / "net.safetensors")
+    with pytest.raises(CheckpointError, match="holds no numbers"):
+        save(make(), tmp_path / "other.safetensors")
+    assert not (tmp_path / "other.safetensors").exists()
 
 
 def test_a_model_saved_in_the_middle_of_a_cycle_comes_back(tmp_path):

@@ -1,6 +1,7 @@
 """What happens to the model and to the disk when a file is not as it should be."""
 
 import json
+import pickle
 import stat
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tests.test_checkpoint import equal, network, saved, state
 from torch import nn
 
 from rankfold import CheckpointError, load, save
-from rankfold._checkpoint import load_state, read_layouts
+from rankfold._checkpoint import load_state
 
 
 def tampered(path: Path, **changes: object) -> None:
@@ -49,26 +50,51 @@ def test_damaged_files(tmp_path: Path, damage: str) -> None:
         load_state(path)
 
 
-def test_tensors_that_do_not_fit_the_header(tmp_path: Path) -> None:
+def test_files_of_the_first_format_load(tmp_path: Path) -> None:
+    """They have no digest and no versions."""
     path, model = tmp_path / "net.safetensors", network()
-    saved(path)
-    layers = read_layouts(path)
-    layers["3"]["ranks"] = [1, 1]
-    tampered(path, layers=layers)
-    before = state(model)
-    with pytest.raises(CheckpointError, match=r"'3\.core'"):
+    original = saved(path)
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["rankfold"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    del header["versions"]
+    text = json.dumps({**header, "version": "rankfold-1"})
+    save_file(tensors, path, metadata={"format": "pt", "rankfold": text})
+    load(model, path)
+    assert equal(state(model), state(original))
+    header["layers"]["3"]["ranks"] = [1, 1]
+    save_file(tensors, path, metadata={"rankfold": json.dumps({**header, "version": "rankfold-1"})})
+    with pytest.raises(CheckpointError, match="layer '3' does not match its tensors"):
         load(model, path)
-    assert equal(state(model), before)
+    assert equal(state(model), state(original))
 
 
-def test_file_of_another_program(tmp_path: Path) -> None:
-    model, other = network(), network()
-    save_file(model.state_dict(), tmp_path / "plain.safetensors")
-    load(other, tmp_path / "plain.safetensors")  # a dense model as everyone stores it
-    assert equal(state(other), state(model))
-    assert read_layouts(tmp_path / "plain.safetensors") == {}
-    with pytest.raises(CheckpointError, match="no training state"):
-        load_state(tmp_path / "plain.safetensors")
+def test_a_digest_is_demanded(tmp_path: Path) -> None:
+    saved(tmp_path / "net.safetensors")
+    tampered(tmp_path / "net.safetensors")  # the same content, without the digest
+    with pytest.raises(CheckpointError, match="does not match its digest"):
+        load(network(), tmp_path / "net.safetensors")
+
+
+def test_equal_models_have_equal_digests(tmp_path: Path) -> None:
+    model = saved(tmp_path / "one")
+    save(model, tmp_path / "two")
+    with (
+        safe_open(tmp_path / "one", framework="pt") as one,
+        safe_open(tmp_path / "two", framework="pt") as two,
+    ):
+        assert one.metadata() == two.metadata()
+
+
+@pytest.mark.parametrize("way", ["pickle", "torch.save", "torch.save as it was"])
+def test_pickles_are_not_opened(tmp_path: Path, way: str) -> None:
+    path, model = tmp_path / "net.pt", network()
+    if way == "pickle":
+        path.write_bytes(pickle.dumps(model.state_dict()))
+    else:
+        torch.save(model.state_dict(), path, _use_new_zipfile_serialization=way == "torch.save")
+    with pytest.raises(CheckpointError, match="rankfold does not open"):
+        load(model, path)
 
 
 def test_failure_while_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from rankfold._errors import (
     SelectorError,
     ShapeError,
 )
+from rankfold._version import __version__ as __version__
 from rankfold.convert import Conversion, ConvertedLayer, Latency, densify, factorize, fold
 from rankfold.formats import CP, TT, Tucker, factor_match_score
 from rankfold.ranks import Fixed, Fraction, Quantum, RankPolicy
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from rankfold import decompose
     from rankfold.decompose import CPDecomposition, Decomposition, cp, tt, tucker
     from rankfold.export import ExportRecord, export_onnx, export_program
-
-__version__ = "0.1.0"
 
 # Whoever trains networks does not wait for solvers of decompositions and exporters: they are imported at first use.
 _AT_FIRST_USE = {

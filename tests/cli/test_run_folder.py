@@ -60,7 +60,7 @@ def test_the_checkpoint_is_written_last(train, small, monkeypatch):
         return replace(path)
 
     monkeypatch.setattr(_run_folder, "atomic_path", noted)
-    monkeypatch.setattr("rankfold._checkpoint.atomic_path", noted)
+    monkeypatch.setattr("rankfold._checkpoint._file.atomic_path", noted)
     assert train(*small, "--epochs", "1", folder="run") == 0
     lines = ["metrics.jsonl", "ranks.jsonl"]
     checkpoint = "checkpoint.safetensors"

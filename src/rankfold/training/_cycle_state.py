@@ -22,6 +22,8 @@ def checked_cycle(
     if CYCLE_KEY not in state_dict:
         raise OptimizerError("TDLRT: the state is not one of TDLRT; pass what TDLRT.state_dict() returned.")
     cycle = state_dict[CYCLE_KEY]
+    if not _is_cycle(cycle):
+        raise OptimizerError("TDLRT: the state of the cycle is damaged; take that of another checkpoint.")
     # States written before the class was noted do not say it.
     if cycle.get("inner", inner) != inner:
         raise OptimizerError(
@@ -38,3 +40,15 @@ def checked_cycle(
             f"the model has {ranks.get(differing[0])}; load the model's state before the optimiser's."
         )
     return cycle
+
+
+def _is_cycle(cycle: Any) -> bool:
+    """Whether a value, maybe of a file, has the form of a cycle's state."""
+    if not isinstance(cycle, Mapping):
+        return False
+    numbers = [cycle.get("steps_done"), cycle.get("core_steps_left")]
+    tables = [cycle.get("ranks_before"), cycle.get("ranks")]
+    return all(type(number) is int and number >= 0 for number in numbers) and all(
+        isinstance(table, Mapping) and all(isinstance(ranks, list | tuple) for ranks in table.values())
+        for table in tables
+    )

@@ -11,7 +11,7 @@ from rankfold._errors import NonFiniteError, OptimizerError
 from rankfold.convert import factorized_layers
 from rankfold.formats import checked_ranks, pad_core, truncate_cores
 from rankfold.layers import FactorizedLayer, replace_data
-from rankfold.ranks import Fraction, RankPolicy, as_policy
+from rankfold.ranks import Fraction, RankPolicy, as_rule
 from rankfold.training._autocast import full_precision, in_current_autocast
 from rankfold.training._cycle_state import CYCLE_KEY, checked_cycle
 from rankfold.training._finite import require_finite_gradients
@@ -138,7 +138,7 @@ class TDLRT(Optimizer):
         self.layers = trainable_layers(model)
         bases = [factor for layer in self.layers.values() for factor in layer.factors.values()]
         groups = inner_groups(model, param_groups)
-        policy = as_policy(Fraction(1.0) if max_rank is None else max_rank)
+        policy = as_rule("TDLRT: max_rank", Fraction(1.0) if max_rank is None else max_rank)
         self.max_ranks = {
             name: checked_ranks(
                 f"TDLRT: max_rank of {name!r}",

@@ -10,7 +10,7 @@ from rankfold.convert import factorized_layers
 from rankfold.convert._select import selected
 from rankfold.formats import checked_ranks
 from rankfold.layers import FactorizedLayer
-from rankfold.ranks import as_policy
+from rankfold.ranks import as_rule
 
 __all__ = ["rank_targets"]
 
@@ -58,7 +58,7 @@ def _checked(name: str, layer: FactorizedLayer, wanted: Any) -> tuple[int, ...]:
     where, shape, modes = f"set_ranks: layer {name!r}", layer.weight_shape, layer.modes
     if isinstance(wanted, str) or not isinstance(wanted, Sequence):
         policy: Any = wanted
-        wanted = as_policy(policy)(shape, modes)
+        wanted = as_rule("set_ranks", policy)(shape, modes)
     elif len(wanted) == len(shape) != len(modes):
         # All dimensions of the core, as layers and records give them.
         if any(wanted[mode] != shape[mode] for mode in range(len(shape)) if mode not in modes):

@@ -1,0 +1,37 @@
+"""Files that are complete under their name or not there at all."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from rankfold._errors import CheckpointError
+
+__all__ = ["atomic_path"]
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary name beside ``path``, renamed to it when the block ends well and removed when not.
+
+    Raises:
+        CheckpointError: the folder does not exist or cannot be written.
+    """
+    target = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+        os.close(handle)
+    except OSError as error:
+        raise CheckpointError(
+            f"{target}: cannot write there ({error.strerror}); name a folder that exists."
+        ) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)  # mkstemp makes files that only the owner may read
+        temporary.replace(target)
+    except OSError as error:
+        raise CheckpointError(f"{target}: cannot write there ({error.strerror or error}).") from error
+    finally:
+        temporary.unlink(missing_ok=True)
