@@ -84,6 +84,18 @@ class _Lookup(nn.Module):
         return self.output(rows.mean(1))
 
 
+class _TiedLookup(nn.Module):
+    """A table with a padding row that is the weight of the output layer too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.output = nn.Embedding(20, 8, padding_idx=0), nn.Linear(8, 20)
+        self.output.weight = self.words.weight
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.output(torch.tanh(self.words(tokens)))
+
+
 class _Attention(nn.Module):
     """Attention within a sequence, and from it to a memory of other dimensions, with a causal mask."""
 
@@ -214,6 +226,7 @@ NASTY: dict[str, Case] = {
     "transposed": Case(_transposed, _numbers(2, 6, 4, 4)),
     "without bias": Case(_without_bias, _numbers(3, 3, 5, 5)),
     "padding rows": Case(_Lookup, lambda: torch.arange(24).reshape(4, 6) % 11),
+    "a padding row in a tied table": Case(_TiedLookup, lambda: torch.arange(20).reshape(4, 5) % 7),
     "attention": Case(_Attention, _numbers(2, 6, 12)),
     "encoder with a tied embedding": Case(LanguageModel, lambda: torch.arange(21).reshape(3, 7)),
     "shared weights": Case(Reused, _numbers(4, 8)),

@@ -11,8 +11,8 @@ from tests.convert.models import LanguageModel
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from rankfold import Fraction, Latency, densify, factorize, fold
-from rankfold.convert import _factorize
+from rankfold import TDLRT, Fraction, Latency, densify, factorize, fold
+from rankfold.convert import _factorize, factorized_layers
 from rankfold.layers import Linear, SplitAttention
 from rankfold.testing import assert_same
 
@@ -91,6 +91,19 @@ def test_fold_joins_attention_where_low_rank_saves_nothing() -> None:
     factorize(model, Fraction(1.0))
     assert isinstance(model.attention, SplitAttention)
     assert type(fold(model).attention) is nn.MultiheadAttention
+
+
+def test_a_second_conversion_takes_the_rest() -> None:
+    model = Model()
+    factorize(model, 2, include="attention.k_proj")
+    split = model.attention
+    conversion = factorize(model, 3)
+    assert [row.name for row in conversion] == [
+        *(f"attention.{part}" for part in PROJECTIONS if part != "k_proj"),
+        "head",
+    ]
+    assert model.attention is split
+    assert [part.ranks[0] for part in split.projections] == [3, 2, 3, 3]
 
 
 @pytest.mark.parametrize("moment", ["while it builds", "while it checks"])
@@ -253,8 +266,29 @@ def test_latency_leaves_attention_to_the_fused_kernel(clock) -> None:
     assert "encoder.self_attn.q_proj" in [row.name for row in trained.converted]
 
 
-def test_compiles() -> None:
-    model = Model()
+@pytest.mark.parametrize("training", [True, False])
+def test_compiled_encoders(training: bool) -> None:
+    model, tokens = LanguageModel().double().train(training), torch.arange(6).reshape(2, 3)
     factorize(model, 2)
-    compiled = torch.compile(model.eval(), backend="eager")
-    assert_same(compiled(INPUTS), model(INPUTS), terms=1000)
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    for grad in (True, False):
+        with torch.set_grad_enabled(grad):
+            assert_same(compiled(tokens), model(tokens), terms=1000)
+
+
+def test_ranks_of_projections_adapt_in_training() -> None:
+    model, tokens = LanguageModel(), torch.arange(12).reshape(3, 4)
+    factorize(model, 4)
+    optimizer = TDLRT(model, torch.optim.SGD, lr=0.1, tolerance=0.3)
+    losses = []
+    for _ in range(8):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(tokens).flatten(0, 1), tokens.flatten())
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0] / 2
+    ranks = {name: layer.ranks for name, layer in factorized_layers(model) if "proj" in name}
+    assert len(ranks) == 4
+    assert any(rank != (4, 4) for rank in ranks.values())
+    assert all(layer.tucker.orthonormality_defect() < 1e-5 for _, layer in factorized_layers(model))

@@ -14,7 +14,7 @@ from rankfold.convert._replace import names_by_module, replace_module
 from rankfold.convert._rules import children_read_as_dense
 from rankfold.layers import FactorizedLayer
 
-__all__ = ["densify", "factorized_layers", "fold"]
+__all__ = ["densify", "factorized_layers", "fold", "fold_in_place"]
 
 
 def factorized_layers(model: nn.Module) -> Iterator[tuple[str, FactorizedLayer]]:
@@ -66,8 +66,15 @@ def fold(model: nn.Module, *, example_inputs: Any = None) -> nn.Module:
     )
 
 
+def fold_in_place(model: nn.Module) -> None:
+    """:func:`fold` without the copy: the model itself gets the plain layers with the fewest parameters."""
+    _replaced(model, lambda layer: layer.folded(), smallest=True)
+
+
 def densify(model: nn.Module) -> nn.Module:
     """Copy a model with every factorised layer multiplied out to the one dense layer it came from.
+
+    Attention that was split into its projections is ``nn.MultiheadAttention`` again.
 
     Arguments:
         model: any module; it is not changed.
