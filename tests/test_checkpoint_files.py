@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from tests import hostile_files
 from tests.test_checkpoint import equal, network, saved, state
 from torch import nn
 
@@ -95,6 +96,16 @@ def test_pickles_are_not_opened(tmp_path: Path, way: str) -> None:
         torch.save(model.state_dict(), path, _use_new_zipfile_serialization=way == "torch.save")
     with pytest.raises(CheckpointError, match="rankfold does not open"):
         load(model, path)
+
+
+@pytest.mark.parametrize("length", [0x280, 0x380, 0x480, 0x580])
+def test_a_header_as_long_as_pickles_begin_is_none(tmp_path: Path, length: int) -> None:
+    header = {"weight": {"dtype": "F32", "shape": [1, 1], "data_offsets": [0, 4]}}
+    text = json.dumps(header).encode().ljust(length)
+    (tmp_path / "net").write_bytes(hostile_files.raw(text, bytes(4)))
+    model = nn.Linear(1, 1, bias=False)
+    load(model, tmp_path / "net")
+    assert model.weight.item() == 0
 
 
 def test_failure_while_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

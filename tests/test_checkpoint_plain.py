@@ -118,8 +118,17 @@ def test_everything_that_does_not_fit_is_told_at_once(tmp_path: Path) -> None:
 def test_numbers_of_another_kind_are_not_converted(tmp_path: Path, dtype: torch.dtype) -> None:
     model = nn.Linear(2, 3)
     save_file({"weight": torch.ones(3, 2, dtype=dtype), "bias": torch.ones(3)}, tmp_path / "file")
-    with pytest.raises(CheckpointError, match="1 different \\('weight' is torch"):
+    with pytest.raises(
+        CheckpointError, match=r"1 different \('weight' is \(3, 2\) of (complex|whole) numbers"
+    ):
         load(model, tmp_path / "file")
+    factorized = {"core": torch.ones(1, 1), "factor_0": torch.ones(3, 1), "factor_1": torch.ones(2, 1)}
+    parts = {f"0.{name}": value.to(dtype) for name, value in factorized.items()}
+    save_file(
+        {**parts, "0.ranks": torch.ones(2, dtype=torch.int64), "0.bias": torch.ones(3)}, tmp_path / "low"
+    )
+    with pytest.raises(CheckpointError, match=r"3 different \('0.core' is"):
+        load(nn.Sequential(nn.Linear(2, 3)), tmp_path / "low")
     save_file({"weight": torch.ones(3, 2, dtype=torch.float64), "bias": torch.ones(3)}, tmp_path / "file")
     load(model, tmp_path / "file")
     assert torch.equal(model.weight, torch.ones(3, 2))

@@ -67,6 +67,12 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str
     # Besides its own error safetensors raises those of torch for shapes and types that it lets pass; json has a
     # limit of depth and one of digits.
     except (SafetensorError, OSError, ValueError, TypeError, RuntimeError, KeyError, AttributeError) as error:
+        # Only now, for the length that a safetensors file begins with may be any of these bytes.
+        if _start(path).startswith(_PICKLES):
+            raise CheckpointError(
+                f"{path}: this is a file of torch.save or pickle, which rankfold does not open; read it with "
+                "torch.load(..., weights_only=True) and give the result to model.load_state_dict."
+            ) from None
         raise CheckpointError(
             f"{path}: the file is damaged or no safetensors file ({brief(error)})."
         ) from error
@@ -80,7 +86,8 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str
             f"{path}: the file has format {brief(repr(version))}, this library reads {_FIRST!r} and {_FORMAT!r}; use "
             "the version that wrote it."
         )
-    if version == _FORMAT and metadata.get(_DIGEST) != _digest(metadata[_HEADER], tensors):
+    has_digest = version == _FORMAT or _DIGEST in metadata
+    if has_digest and metadata.get(_DIGEST) != _digest(metadata[_HEADER], tensors):
         raise CheckpointError(
             f"{path}: the file is damaged: its content does not match its digest; copy or save it again."
         )
@@ -96,15 +103,14 @@ def _require_file(path: Path) -> None:
             raise CheckpointError(
                 f"{path}: there is no such file; pass a .safetensors file that rankfold wrote."
             )
-        with path.open("rb") as file:
-            start = file.read(4)
+        _start(path)
     except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
         raise CheckpointError(f"{path}: cannot be read ({brief(error)}).") from error
-    if start.startswith(_PICKLES):
-        raise CheckpointError(
-            f"{path}: this is a file of torch.save or pickle, which rankfold does not open; read it with "
-            "torch.load(..., weights_only=True) and give the result to model.load_state_dict."
-        )
+
+
+def _start(path: str | os.PathLike[str]) -> bytes:
+    with Path(path).open("rb") as file:
+        return file.read(4)
 
 
 def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:

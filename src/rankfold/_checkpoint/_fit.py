@@ -14,6 +14,8 @@ from rankfold.layers import FactorizedLayer
 
 __all__ = ["check_fit", "with_what_plain_files_lack"]
 
+_Signature = tuple[tuple[int, ...], str]
+
 
 def with_what_plain_files_lack(tensors: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """The tensors of another program's file, completed by what such files leave out.
@@ -44,43 +46,30 @@ def check_fit(
     path: str | os.PathLike[str],
 ) -> None:
     """Raise CheckpointError with what is missing, unknown or of another shape or kind of number."""
-    state = model.state_dict()
-    for name, tensor in state.items():
+    for name, tensor in model.state_dict().items():
         if isinstance(tensor, Tensor) and (is_lazy(tensor) or tensor.is_meta):
             raise CheckpointError(
                 f"{path}: the model's {name!r} holds no data yet; run one forward pass of a lazy model, or call "
                 "model.to_empty(device=...) on one of the meta device, before loading."
             )
-    own = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
-    expected: dict[str, tuple[int, ...] | None] = dict.fromkeys(state)
-    expected |= {name: tuple(tensor.shape) for name, tensor in own.items()}
+    expected = _expected(model, layouts, replacements)
     different = []
-    for entry in replacements:
-        for name in entry.names:
-            for part in _parts(entry.old):
-                expected.pop(leaf(name, part), None)
-            expected |= {leaf(name, part): shape for part, shape in _parts(entry.new).items()}
     for name, layout in layouts.items():
         shape = _weight_shape(model.get_submodule(name))
         if shape != layout.shape:
-            different.append(f"the weight of {name!r} is {layout.shape} in the file and {shape} in the model")
-        for part, size in layout.tensors().items():
-            expected[leaf(name, part)] = size
-        if shape != layout.shape:
             expected.pop(leaf(name, "weight"), None)
-    missing = [repr(name) for name in expected if name not in tensors]
-    unknown = [repr(name) for name in tensors if name not in expected]
+            different.append(f"the weight of {name!r} is {layout.shape} in the file and {shape} in the model")
     for name, tensor in tensors.items():
         wanted = expected.get(name)
-        if name in expected and wanted is not None and tuple(tensor.shape) != wanted:
-            different.append(f"{name!r} is {tuple(tensor.shape)} in the file and {wanted} in the model")
-        elif name in own and _numbers(tensor) != _numbers(own[name]):
-            different.append(f"{name!r} is {tensor.dtype} in the file and {own[name].dtype} in the model")
+        if wanted is not None and wanted != _signature(tensor):
+            different.append(
+                f"{name!r} is {_words(_signature(tensor))} in the file and {_words(wanted)} in the model"
+            )
     parts = [
         f"{len(found)} {words} ({some(found)})"
         for found, words in (
-            (missing, "missing in the file"),
-            (unknown, "unknown to the model"),
+            ([repr(name) for name in expected if name not in tensors], "missing in the file"),
+            ([repr(name) for name in tensors if name not in expected], "unknown to the model"),
             (different, "different"),
         )
         if found
@@ -91,12 +80,39 @@ def check_fit(
         )
 
 
-def _parts(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Shapes of everything that a layer writes but its bias."""
-    shapes = {name: tuple(p.shape) for name, p in module._parameters.items() if p is not None}
-    if isinstance(module, FactorizedLayer):
-        shapes["ranks"] = (module.core.ndim,)
-    return {name: shape for name, shape in shapes.items() if name != "bias"}
+def _expected(
+    model: nn.Module, layouts: Mapping[str, Layout], replacements: Sequence[Replacement]
+) -> dict[str, _Signature | None]:
+    """What the model will hold once layers are replaced and have the ranks of the file; None is anything."""
+    expected = {
+        name: _signature(value) if isinstance(value, Tensor) else None
+        for name, value in model.state_dict().items()
+    }
+    for entry in replacements:
+        for name in entry.names:
+            for part in ("ranks", *_written(entry.old)):
+                expected.pop(leaf(name, part), None)
+            expected |= {leaf(name, part): _signature(p) for part, p in _written(entry.new).items()}
+    for name, layout in layouts.items():
+        for part, shape in layout.tensors().items():
+            expected[leaf(name, part)] = (shape, "whole" if part == "ranks" else "real")
+    return expected
+
+
+def _written(module: nn.Module) -> dict[str, Tensor]:
+    """The parameters that a replacement does not take over: all but the bias."""
+    return {name: p for name, p in module._parameters.items() if p is not None and name != "bias"}
+
+
+def _signature(tensor: Tensor) -> _Signature:
+    """Shape, and the kind of numbers: between kinds nothing is converted silently."""
+    kind = "complex" if tensor.is_complex() else "real" if tensor.is_floating_point() else "whole"
+    return tuple(tensor.shape), kind
+
+
+def _words(signature: _Signature) -> str:
+    shape, kind = signature
+    return f"{shape} of {kind} numbers"
 
 
 def _weight_shape(module: nn.Module) -> tuple[int, ...]:
@@ -104,10 +120,3 @@ def _weight_shape(module: nn.Module) -> tuple[int, ...]:
         return module.weight_shape
     weight = module._parameters.get("weight")
     return () if weight is None else tuple(weight.shape)
-
-
-def _numbers(tensor: Tensor) -> str:
-    """Kinds of numbers between which nothing is converted silently."""
-    if tensor.is_complex():
-        return "complex"
-    return "real" if tensor.is_floating_point() else "whole"
