@@ -13,6 +13,7 @@ from torch import nn
 
 from rankfold import (
     Fixed,
+    Latency,
     NonFiniteError,
     OptimizerError,
     OptionError,
@@ -206,6 +207,11 @@ def no_policy():
     return network(), {"4": "half"}, {}, OptionError, "got 'half'"
 
 
+def a_policy_that_measures():
+    policy = Latency(example_inputs=batch()[0])
+    return network(), {"4": policy}, {}, OptionError, "^set_ranks: Latency needs to see the weights"
+
+
 def rank_of_zero():
     return network(), {"0": 2, "4": (0, 2)}, {}, RankError, "layer '4': got ranks"
 
@@ -254,6 +260,7 @@ def below_the_smallest_rank():
         nothing_factorised,
         unknown_layer,
         no_policy,
+        a_policy_that_measures,
         rank_of_zero,
         too_many_ranks,
         a_mode_without_factor,
