@@ -24,9 +24,9 @@ from rankfold._errors import (
     ShapeError,
 )
 from rankfold._version import __version__ as __version__
-from rankfold.convert import Conversion, ConvertedLayer, Latency, densify, factorize, fold
+from rankfold.convert import Budget, Conversion, ConvertedLayer, Latency, densify, factorize, fold
 from rankfold.formats import CP, TT, Tucker, factor_match_score
-from rankfold.ranks import Fixed, Fraction, Quantum, RankPolicy
+from rankfold.ranks import Energy, Fixed, Fraction, Quantum, RankPolicy, Tolerance
 from rankfold.training import TDLRT, RankRecord, register_transport, set_ranks
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ __all__ = [
     "CP",
     "TDLRT",
     "TT",
+    "Budget",
     "CPDecomposition",
     "CheckpointError",
     "Conversion",
@@ -58,6 +59,7 @@ __all__ = [
     "ConvertedLayer",
     "DataError",
     "Decomposition",
+    "Energy",
     "ExportError",
     "ExportRecord",
     "Fixed",
@@ -73,6 +75,7 @@ __all__ = [
     "RankfoldError",
     "SelectorError",
     "ShapeError",
+    "Tolerance",
     "Tucker",
     "cp",
     "decompose",

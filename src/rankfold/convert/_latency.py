@@ -14,7 +14,7 @@ from rankfold.convert import _timing
 from rankfold.formats import full_ranks
 from rankfold.ranks import QUANTUM, Choice, LayerUse, WeightView, check_quantum, lowered
 
-__all__ = ["Latency", "largest_fitting", "rank_levels"]
+__all__ = ["Latency", "description", "largest_fitting", "rank_levels"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -67,8 +67,8 @@ class Latency:
         known: list[tuple[list[Any], Choice | str]] = []
         answers = []
         for weight in weights:
-            alike = [_description(use, weight) for use in weight.uses]
-            answer = next((earlier for description, earlier in known if description == alike), None)
+            alike = [description(use, weight) for use in weight.uses]
+            answer = next((earlier for described, earlier in known if described == alike), None)
             if answer is None:
                 answer = self._choose(weight)
                 known.append((alike, answer))
@@ -105,7 +105,8 @@ class Latency:
         return reduce(add, timings).ratio(1)
 
 
-def _description(use: LayerUse, weight: WeightView) -> tuple[Any, ...]:
+def description(use: LayerUse, weight: WeightView) -> tuple[Any, ...]:
+    """What two layers have in common that take the same time at the same ranks."""
     live = weight.weight
     return (repr(use.module), live.stride(), live.dtype, live.requires_grad, weight.modes, use.calls)
 

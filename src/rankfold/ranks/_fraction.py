@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from rankfold._errors import OptionError
 from rankfold.formats import full_ranks
+from rankfold.ranks._amount import is_share
 from rankfold.ranks._policy import ShapeRule, lowered
 
 __all__ = ["Fraction"]
@@ -28,7 +29,7 @@ class Fraction(ShapeRule):
     share: float
 
     def __post_init__(self) -> None:
-        if isinstance(self.share, bool) or not 0 < self.share <= 1:
+        if not is_share(self.share):
             raise OptionError(
                 f"Fraction: share must lie in (0, 1], got {self.share!r}; 0.5 is half the full rank."
             )

@@ -61,6 +61,11 @@ class LayerUse:
     build: Callable[[tuple[int, ...], tuple[int, ...]], nn.Module]
     calls: tuple[Call, ...] = ()
 
+    @property
+    def is_lookup(self) -> bool:
+        """Whether the layer copies rows of the weight instead of multiplying by it."""
+        return isinstance(self.module, nn.Embedding)
+
 
 @runtime_checkable
 class MeasuredPolicy(Protocol):

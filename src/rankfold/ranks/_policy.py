@@ -8,7 +8,8 @@ from typing import Protocol, runtime_checkable
 
 from rankfold._errors import OptionError
 from rankfold.formats import feasible_ranks, full_ranks
-from rankfold.ranks._weight_view import Choice, WeightView
+from rankfold.ranks._form import Choice
+from rankfold.ranks._weight_view import WeightView
 
 __all__ = ["RankPolicy", "ShapeRule", "as_policy", "as_rule", "lowered"]
 

@@ -1,114 +1,16 @@
-"""What a rank policy sees of a weight: its shape, its spectra, what ranks cost, and the layers that use it."""
+"""What a rank policy sees of a weight: its shape, its forms, and the layers that use it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import combinations
 from math import prod
 
+import torch
 from torch import Tensor, nn
 
+from rankfold.ranks._form import Choice, Form
 from rankfold.ranks._measured import LayerUse
 
-__all__ = ["Choice", "Form", "WeightView"]
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """How to write a weight.
-
-    Arguments:
-        modes: the modes to factorise.
-        ranks: one rank per mode.
-    """
-
-    modes: tuple[int, ...]
-    ranks: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Form:
-    """A weight as a Tucker tensor along some of its modes, and what every choice of ranks keeps and costs.
-
-    Arguments:
-        shape: of the weight.
-        modes: the factorised modes.
-        energies: float64, one axis per mode: entry ``[i, j, ...]`` is the squared norm of that slice of the core of
-            the full HOSVD. With calibration they are squares of the weighted weight, which estimate the loss.
-        incoming: mode of the weight that faces the input.
-        outgoing: mode of the weight that faces the output.
-        groups: of a convolution.
-    """
-
-    shape: tuple[int, ...]
-    modes: tuple[int, ...]
-    energies: Tensor
-    incoming: int = 1
-    outgoing: int = 0
-    groups: int = 1
-
-    @cached_property
-    def spectra(self) -> tuple[Tensor, ...]:
-        """Squared singular values of each mode, largest first up to rounding; each adds up to the total energy."""
-        axes = range(self.energies.ndim)
-        return tuple(
-            self.energies.sum([a for a in axes if a != axis]) if len(axes) > 1 else self.energies
-            for axis in axes
-        )
-
-    @cached_property
-    def kept(self) -> Tensor:
-        """Energy that leading cores keep: entry ``[i, j, ...]`` belongs to ranks ``(i + 1, j + 1, ...)``."""
-        table = self.energies
-        for axis in range(table.ndim):
-            table = table.cumsum(axis)
-        return table
-
-    def lost(self, ranks: tuple[int, ...]) -> float:
-        """Squared (weighted) truncation error at these ranks."""
-        index = tuple(rank - 1 for rank in ranks)
-        return max(float(self.kept.flatten()[-1] - self.kept[index]), 0.0)
-
-    def parameters(self, ranks: tuple[int, ...]) -> int:
-        """Numbers in the plain layers that the weight at these ranks folds to; bias apart."""
-        return min(sum(sizes) for sizes in self._stages(ranks))
-
-    def multiplications(self, ranks: tuple[int, ...], positions: tuple[int, int]) -> int:
-        """Multiply-adds of these layers.
-
-        Arguments:
-            ranks: one per mode.
-            positions: number of input and of output positions, samples counted.
-        """
-        before, after = positions
-        window = (
-            before if self.outgoing == 1 and len(self.shape) > 2 else after
-        )  # transposed windows start at inputs
-        return min(
-            reduce * before + core * window + expand * after
-            for reduce, core, expand in self._stages(ranks, smallest=True)
-        )
-
-    def _stages(self, ranks: tuple[int, ...], smallest: bool = False) -> list[tuple[int, int, int]]:
-        """Sizes of the layers towards the input, in the middle and towards the output, for each way to fold."""
-        channel = [mode for mode in (self.incoming, self.outgoing) if mode in self.modes]
-        by_mode = dict(zip(self.modes, ranks, strict=True))
-        found = []
-        for count in range(len(channel) + 1):
-            for keep in combinations(channel, count):
-                core = list(self.shape)
-                for mode in keep:
-                    core[mode] = by_mode[mode]
-                # A core of low rank in mode 0 serves every group, so each group gets its own copy of it.
-                copies = self.groups if 0 in keep else 1
-                sizes = [
-                    self.shape[mode] * by_mode[mode] * (self.groups if mode == 1 else 1)
-                    if mode in keep
-                    else 0
-                    for mode in (self.incoming, self.outgoing)
-                ]
-                found.append((sizes[0], prod(core) * copies, sizes[1]))
-        return [min(found, key=sum)] if smallest else found
+__all__ = ["WeightView"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -148,20 +50,38 @@ class WeightView:
     @property
     def positions(self) -> tuple[int, int]:
         """Input and output positions of all calls together: how often the weight is applied to a vector of channels."""
+        calls = [call for use in self.uses if not use.is_lookup for call in use.calls]
+        if len(self.shape) == 2:
+            # Layers may have a shared matrix either way round; inputs and outputs together tell the rows.
+            rows = sum(call.times * (prod(call.shape) + call.outputs) // sum(self.shape) for call in calls)
+            return rows, rows
         form = self.form(self.modes[0])
         incoming = self.shape[form.incoming] * (form.groups if form.incoming == 1 else 1)
         outgoing = self.shape[form.outgoing] * (form.groups if form.outgoing == 1 else 1)
-        calls = [call for use in self.uses for call in use.calls]
         before = sum(call.times * prod(call.shape) // incoming for call in calls)
         return before, sum(call.times * call.outputs // outgoing for call in calls)
+
+    @property
+    def lookups(self) -> int:
+        """Number of rows that all calls together look up in the weight."""
+        return sum(call.times * prod(call.shape) for use in self.uses if use.is_lookup for call in use.calls)
+
+    @property
+    def rounding(self) -> float:
+        """Share of the energy that the rounding of the weight's own numbers may amount to.
+
+        Numbers rounded to a relative ``u`` differ from what was meant by at most ``u`` times the norm, and an SVD in
+        float64 is as exact as the larger dimension times its own rounding. For half precision it is that of
+        float32, for there the noise of rounding is as large as directions that matter.
+        """
+        unit = min(torch.finfo(self.weight.dtype).eps, torch.finfo(torch.float32).eps) / 2
+        return unit**2 + (max(self.shape) * torch.finfo(torch.float64).eps) ** 2
 
     def error(self, choice: Choice) -> float:
         """Relative (weighted) truncation error of a choice: the square root of the lost share of the energy."""
         form = self.form(choice.modes)
-        total = float(form.kept.flatten()[-1])
-        return (form.lost(choice.ranks) / total) ** 0.5 if total > 0 else 0.0
+        return (form.lost(choice.ranks) / form.total) ** 0.5 if form.total > 0 else 0.0
 
     def dense_multiplications(self) -> int:
         """Multiply-adds of the dense layers on all calls."""
-        form, (before, after) = self.form(self.modes[0]), self.positions
-        return prod(self.shape) * (before if form.outgoing == 1 and len(self.shape) > 2 else after)
+        return self.form(self.modes[0]).dense_multiplications(self.positions)

@@ -1,0 +1,192 @@
+"""What every choice of ranks keeps of a weight, and what it costs once it is folded to plain layers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import torch
+from torch import Tensor
+
+__all__ = ["Choice", "Form"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How to write a weight.
+
+    Arguments:
+        modes: the modes to factorise.
+        ranks: one rank per mode.
+    """
+
+    modes: tuple[int, ...]
+    ranks: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Form:
+    """A weight as a Tucker tensor along some of its modes, and what every choice of ranks keeps and costs.
+
+    Costs are those of the plain layers with the fewest parameters, which is what :func:`rankfold.fold` gives.
+
+    Arguments:
+        shape: of the weight.
+        modes: the factorised modes.
+        energies: float64, one axis per mode: entry ``[i, j, ...]`` is the squared norm of that slice of the core of
+            the full HOSVD; diagonal for a matrix in both modes. With calibration they are squares of the weighted
+            weight, which estimate the loss.
+        incoming: mode of the weight that faces the input.
+        outgoing: mode of the weight that faces the output.
+        groups: of a convolution.
+
+    Example:
+        >>> energies = torch.diag(torch.tensor([9.0, 4.0, 1.0], dtype=torch.float64))
+        >>> form = Form((3, 4), (0, 1), energies)
+        >>> form.lost((2, 2)), form.parameters((1, 1)), form.parameters((2, 2))
+        (1.0, 7, 12)
+    """
+
+    shape: tuple[int, ...]
+    modes: tuple[int, ...]
+    energies: Tensor
+    incoming: int = 1
+    outgoing: int = 0
+    groups: int = 1
+
+    @cached_property
+    def spectra(self) -> tuple[Tensor, ...]:
+        """Squared singular values of each mode, largest first up to rounding; each adds up to the total energy."""
+        axes = range(self.energies.ndim)
+        return tuple(
+            self.energies.sum([a for a in axes if a != axis]) if len(axes) > 1 else self.energies
+            for axis in axes
+        )
+
+    @cached_property
+    def kept(self) -> Tensor:
+        """Energy that leading cores keep: entry ``[i, j, ...]`` belongs to ranks ``(i + 1, j + 1, ...)``."""
+        table = self.energies
+        for axis in range(table.ndim):
+            table = table.cumsum(axis)
+        return table
+
+    @cached_property
+    def total(self) -> float:
+        """The whole energy."""
+        return float(self.energies.sum())
+
+    @cached_property
+    def grid(self) -> tuple[Tensor, ...]:
+        """All ranks the shape allows, alone and against each other: one int64 column per mode, on the CPU."""
+        if self._is_matrix:
+            ranks = torch.arange(1, len(self._lost_table) + 1)
+            return ranks, ranks
+        sizes = [torch.arange(1, size + 1) for size in self.energies.shape]
+        columns = [column.flatten() for column in torch.meshgrid(*sizes, indexing="ij")]
+        volume = prod(self._core(columns))
+        possible = torch.stack([column * column <= volume for column in columns]).all(0)
+        return tuple(column[possible] for column in columns)
+
+    @cached_property
+    def losses(self) -> Tensor:
+        """Squared (weighted) truncation error at each row of ``grid``; float64 ``(n,)``, on the CPU."""
+        if self._is_matrix:
+            return self._lost_table
+        return self._lost_table[tuple(column - 1 for column in self.grid)]
+
+    def lost(self, ranks: tuple[int, ...]) -> float:
+        """Squared (weighted) truncation error at these ranks."""
+        if self._is_matrix:
+            return float(self._lost_table[min(ranks) - 1])
+        return float(self._lost_table[tuple(rank - 1 for rank in ranks)])
+
+    def parameters(self, ranks: tuple[int, ...]) -> int:
+        """Numbers in the plain layers that the weight at these ranks folds to; bias apart."""
+        return int(self.parameters_at(_columns(ranks)))
+
+    def parameters_at(self, columns: Sequence[Tensor]) -> Tensor:
+        """:meth:`parameters` at many ranks, given as one int64 column per mode."""
+        return self._stages(columns).sum(1).amin(0)
+
+    def multiplications(self, ranks: tuple[int, ...], positions: tuple[int, int], lookups: int = 0) -> int:
+        """Multiply-adds of the plain layers.
+
+        Arguments:
+            ranks: one per mode.
+            positions: number of input and of output positions, samples counted.
+            lookups: number of rows looked up in a table, which takes no multiplication by itself.
+        """
+        return int(self.multiplications_at(_columns(ranks), positions, lookups))
+
+    def multiplications_at(
+        self, columns: Sequence[Tensor], positions: tuple[int, int], lookups: int = 0
+    ) -> Tensor:
+        """:meth:`multiplications` at many ranks, given as one int64 column per mode."""
+        stages = self._stages(columns)
+        smallest = stages.sum(1).argmin(0)  # the first of equals, as fold takes it
+        reduce, core, expand = stages[smallest, :, torch.arange(len(smallest))].unbind(1)
+        before, after = positions
+        products = reduce * before + core * self._windows(positions) + expand * after
+        apart = reduce if self.incoming == 0 else expand
+        table = torch.where(apart > 0, apart, core)
+        return products + (reduce + core + expand - table) * lookups
+
+    def dense_multiplications(self, positions: tuple[int, int]) -> int:
+        """Multiply-adds of the dense layer; a lookup takes none."""
+        return prod(self.shape) * self._windows(positions)
+
+    @property
+    def _is_matrix(self) -> bool:
+        return len(self.shape) == len(self.modes) == 2
+
+    def _windows(self, positions: tuple[int, int]) -> int:
+        """Where the window is applied: a transposed convolution does so at its inputs."""
+        return positions[0] if self.outgoing == 1 and len(self.shape) > 2 else positions[1]
+
+    @cached_property
+    def _lost_table(self) -> Tensor:
+        """What lies outside of leading cores, summed up without cancellation, so that full rank loses exactly 0."""
+        inside = self.energies.diagonal() if self._is_matrix else self.energies
+        table = torch.zeros_like(inside)
+        for axis in range(inside.ndim):
+            later = list(range(axis + 1, inside.ndim))
+            table = table + _after(inside.sum(later, keepdim=True) if later else inside, axis)
+            inside = inside.cumsum(axis)
+        return table.cpu()
+
+    def _core(self, columns: Sequence[Tensor]) -> list[int | Tensor]:
+        core: list[int | Tensor] = list(self.shape)
+        for mode, column in zip(self.modes, columns, strict=True):
+            core[mode] = column
+        return core
+
+    def _stages(self, columns: Sequence[Tensor]) -> Tensor:
+        """Sizes of the layers towards input, in the middle and towards output; int64 ``(ways to fold, 3, n)``."""
+        ranks = dict(zip(self.modes, columns, strict=True))
+        zero = torch.zeros_like(columns[0])
+        found = []
+        for keep in ((), (0,), (1,), (0, 1)):  # in the order of FactorizedLayer.fold_candidates
+            if set(keep) <= set(self.modes):
+                core = prod(ranks[mode] if mode in keep else size for mode, size in enumerate(self.shape))
+                # A core of low rank in mode 0 serves every group, so each group gets its own copy of it, and so
+                # does the factor of mode 1, which runs over the channels of one group.
+                copies = {0: 1, 1: self.groups}
+                sides = [
+                    self.shape[mode] * copies[mode] * ranks[mode] if mode in keep else zero
+                    for mode in (self.incoming, self.outgoing)
+                ]
+                found.append(
+                    torch.stack([sides[0], core * (self.groups if 0 in keep else 1) + zero, sides[1]])
+                )
+        return torch.stack(found)
+
+
+def _columns(ranks: tuple[int, ...]) -> list[Tensor]:
+    return [torch.tensor([rank]) for rank in ranks]
+
+
+def _after(values: Tensor, axis: int) -> Tensor:
+    """Sum of what follows each entry along an axis, smallest first."""
+    following = values.flip(axis).cumsum(axis).flip(axis).narrow(axis, 1, values.shape[axis] - 1)
+    return torch.cat([following, torch.zeros_like(values.narrow(axis, 0, 1))], axis)
