@@ -173,6 +173,14 @@ def test_attention_that_computes_something_else(
     assert model.attention is before
 
 
+def test_models_made_in_inference_mode() -> None:
+    with torch.inference_mode():
+        model = Model().eval()
+        expected = model(INPUTS)
+        factorize(model, Fraction(1.0), include="attention.k_proj")
+        assert_same(model(INPUTS), expected, terms=1000)
+
+
 def test_packed_weights_that_are_shared() -> None:
     model = nn.ModuleList([nn.MultiheadAttention(8, 2), nn.MultiheadAttention(8, 2)])
     model[1].in_proj_weight = model[0].in_proj_weight

@@ -207,7 +207,10 @@ def _check_inputs(query: Tensor, key: Tensor, value: Tensor) -> bool:
 
 def _thirds(packed: nn.Parameter) -> list[nn.Parameter]:
     """Query's, key's and value's part, in the same memory."""
-    return [nn.Parameter(part, requires_grad=packed.requires_grad) for part in packed.detach().chunk(3)]
+    parts = packed.detach().chunk(3)
+    if packed.is_inference():  # of such memory nothing can be trained
+        parts = [part.clone() for part in parts]
+    return [nn.Parameter(part, requires_grad=packed.requires_grad) for part in parts]
 
 
 def _packed(parts: list[Tensor]) -> nn.Parameter:
