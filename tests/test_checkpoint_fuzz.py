@@ -226,7 +226,7 @@ def test_paths_that_are_no_files(victim: Victim, tmp_path: Path, case: str) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 6))
+@pytest.mark.parametrize("seed", [1, 2])
 def test_many_more(victim: Victim, seed: int) -> None:
     content = whole(victim)
     run(victim, hostile.cut(content, 1000, seed))
