@@ -28,8 +28,9 @@ def allocate(options: Sequence[Options], budget: float) -> list[int] | None:
 
     All weights start with their cheapest option and walk along the lower convex hull of error against cost, the
     step with the largest gain per cost first: the solution of the relaxed problem (Everett 1963, "Generalized
-    Lagrange multiplier method"), which is optimal for the budget at which it stops. What is left is then spent
-    on the best single changes that still fit, until none does, so that no weight could be improved alone.
+    Lagrange multiplier method"), which is optimal for the cost at which each of these steps ends. What is left
+    is then spent on the best single changes that still fit, until none does, so that no weight could be
+    improved alone.
 
     Arguments:
         options: at least one per weight.
@@ -46,66 +47,67 @@ def allocate(options: Sequence[Options], budget: float) -> list[int] | None:
         ([1, 0], None)
     """
     hulls = [_lower_hull(each) for each in options]
-    chosen = [hull[0] for hull in hulls]
-    spent = sum(float(each.costs[index]) for each, index in zip(options, chosen, strict=True))
+    chosen = [hull[0].index for hull in hulls]
+    spent = sum(hull[0].cost for hull in hulls)
     if spent > budget:
         return None
-    steps = sorted(
-        (
-            (_slope(options[number], before, after), number, before, after)
-            for number, hull in enumerate(hulls)
-            for before, after in pairwise(hull)
-        ),
-        key=lambda step: -step[0],
-    )
-    for _, number, before, after in steps:
-        price = float(options[number].costs[after] - options[number].costs[before])
-        if chosen[number] != before or spent + price > budget:
-            continue
-        chosen[number], spent = after, spent + price
+    steps = [
+        (before.slope(after), number, before, after)
+        for number, hull in enumerate(hulls)
+        for before, after in pairwise(hull)
+    ]
+    for _, number, before, after in sorted(steps, key=lambda step: -step[0]):
+        price = after.cost - before.cost
+        if chosen[number] == before.index and spent + price <= budget:
+            chosen[number] = after.index
+            spent += price
     return _filled(options, chosen, budget - spent)
 
 
-def _slope(options: Options, before: int, after: int) -> float:
-    return float(
-        (options.errors[before] - options.errors[after]) / (options.costs[after] - options.costs[before])
-    )
+@dataclass(frozen=True, slots=True)
+class _Vertex:
+    cost: float
+    error: float
+    index: int
+
+    def slope(self, after: "_Vertex") -> float:
+        return (self.error - after.error) / (after.cost - self.cost)
 
 
-def _lower_hull(options: Options) -> list[int]:
-    """Indices of the vertices of the lower convex hull, from the cheapest to the first of the least error."""
-    costs, errors = options.costs.tolist(), options.errors.tolist()
-    order = sorted(range(len(costs)), key=lambda index: (costs[index], errors[index]))
-    hull: list[int] = []
-    for index in order:
-        if hull and errors[index] >= errors[hull[-1]]:
+def _lower_hull(options: Options) -> list[_Vertex]:
+    """Vertices of the lower convex hull, from the cheapest to the first of the least error."""
+    points = zip(options.costs.tolist(), options.errors.tolist(), range(len(options.costs)), strict=True)
+    hull: list[_Vertex] = []
+    for point in sorted(points):
+        vertex = _Vertex(*point)
+        if hull and vertex.error >= hull[-1].error:
             continue
-        while len(hull) > 1 and _slope(options, hull[-1], index) >= _slope(options, hull[-2], hull[-1]):
+        while len(hull) > 1 and hull[-1].slope(vertex) >= hull[-2].slope(hull[-1]):
             hull.pop()
-        hull.append(index)
+        hull.append(vertex)
     return hull
 
 
 def _filled(options: Sequence[Options], chosen: list[int], left: float) -> list[int]:
     """Spend what is left on the changes of one weight with the largest gain per cost."""
+    best = [_best_change(each, index, left) for each, index in zip(options, chosen, strict=True)]
     while True:
-        best: tuple[float, int, int] | None = None
-        for number, (each, index) in enumerate(zip(options, chosen, strict=True)):
-            prices, gains = each.costs - each.costs[index], each.errors[index] - each.errors
-            free = (prices <= 0) & (gains > 0)
-            if bool(free.any()):
-                rate, candidate = float("inf"), int(torch.where(free, gains, -torch.inf).argmax())
-            else:
-                fits = (prices > 0) & (prices <= left) & (gains > 0)
-                rates = torch.where(
-                    fits, gains / prices.clamp_min(torch.finfo(prices.dtype).tiny), -torch.inf
-                )
-                candidate = int(rates.argmax())
-                rate = float(rates[candidate])
-            if rate > 0 and (best is None or rate > best[0]):
-                best = (rate, number, candidate)
-        if best is None:
+        # What was best with more left may not fit any more; then another change of the same weight may.
+        for number, (_, price, _) in enumerate(best):
+            if price > left:
+                best[number] = _best_change(options[number], chosen[number], left)
+        number = max(range(len(best)), key=lambda number: best[number][0])
+        rate, price, index = best[number]
+        if rate <= 0:
             return chosen
-        _, number, candidate = best
-        left -= float(options[number].costs[candidate] - options[number].costs[chosen[number]])
-        chosen[number] = candidate
+        chosen[number], left = index, left - price
+        best[number] = _best_change(options[number], index, left)
+
+
+def _best_change(options: Options, index: int, left: float) -> tuple[float, float, int]:
+    """Gain per cost of the best change that fits, its price, and what it changes to; 0 where none helps."""
+    prices, gains = options.costs - options.costs[index], options.errors[index] - options.errors
+    rates = torch.where(prices > 0, gains / prices.where(prices > 0, 1.0), gains * torch.inf)
+    rates = torch.where((prices <= left) & (gains > 0), rates, 0.0)
+    found = int(rates.argmax())
+    return float(rates[found]), float(prices[found]), found

@@ -1,8 +1,8 @@
 """What every choice of ranks keeps of a weight, and what it costs once it is folded to plain layers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from math import prod
 
 import torch
@@ -96,7 +96,12 @@ class Form:
         return self._lost_table[tuple(column - 1 for column in self.grid)]
 
     def lost(self, ranks: tuple[int, ...]) -> float:
-        """Squared (weighted) truncation error at these ranks."""
+        """Squared (weighted) truncation error at these ranks.
+
+        It is that of projecting on the leading singular vectors of each mode. A sequential truncation in two modes
+        errs less or as much, for it fits the second basis to what the first left; in one mode, and for matrices, it
+        is the same.
+        """
         if self._is_matrix:
             return float(self._lost_table[min(ranks) - 1])
         return float(self._lost_table[tuple(rank - 1 for rank in ranks)])
@@ -107,7 +112,8 @@ class Form:
 
     def parameters_at(self, columns: Sequence[Tensor]) -> Tensor:
         """:meth:`parameters` at many ranks, given as one int64 column per mode."""
-        return self._stages(columns).sum(1).amin(0)
+        sizes = (towards + core + away for towards, core, away in self._chains(columns))
+        return reduce(torch.minimum, sizes)
 
     def multiplications(self, ranks: tuple[int, ...], positions: tuple[int, int], lookups: int = 0) -> int:
         """Multiply-adds of the plain layers.
@@ -123,14 +129,22 @@ class Form:
         self, columns: Sequence[Tensor], positions: tuple[int, int], lookups: int = 0
     ) -> Tensor:
         """:meth:`multiplications` at many ranks, given as one int64 column per mode."""
-        stages = self._stages(columns)
-        smallest = stages.sum(1).argmin(0)  # the first of equals, as fold takes it
-        reduce, core, expand = stages[smallest, :, torch.arange(len(smallest))].unbind(1)
         before, after = positions
-        products = reduce * before + core * self._windows(positions) + expand * after
-        apart = reduce if self.incoming == 0 else expand
-        table = torch.where(apart > 0, apart, core)
-        return products + (reduce + core + expand - table) * lookups
+        smallest = products = None
+        for towards, core, away in self._chains(columns):
+            size = towards + core + away
+            table = towards if self.incoming == 0 else away
+            table = torch.where(table > 0, table, core)
+            work = (
+                towards * before + core * self._windows(positions) + away * after + (size - table) * lookups
+            )
+            if smallest is None or products is None:
+                smallest, products = size, work
+            else:  # the first of equals, as fold takes it
+                products = torch.where(size < smallest, work, products)
+                smallest = torch.minimum(size, smallest)
+        assert products is not None
+        return products
 
     def dense_multiplications(self, positions: tuple[int, int]) -> int:
         """Multiply-adds of the dense layer; a lookup takes none."""
@@ -161,25 +175,23 @@ class Form:
             core[mode] = column
         return core
 
-    def _stages(self, columns: Sequence[Tensor]) -> Tensor:
-        """Sizes of the layers towards input, in the middle and towards output; int64 ``(ways to fold, 3, n)``."""
+    def _chains(self, columns: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Sizes of the layers towards the input, in the middle and away from it, for each way to fold."""
         ranks = dict(zip(self.modes, columns, strict=True))
-        zero = torch.zeros_like(columns[0])
-        found = []
+        none = torch.zeros_like(columns[0])
         for keep in ((), (0,), (1,), (0, 1)):  # in the order of FactorizedLayer.fold_candidates
             if set(keep) <= set(self.modes):
-                core = prod(ranks[mode] if mode in keep else size for mode, size in enumerate(self.shape))
                 # A core of low rank in mode 0 serves every group, so each group gets its own copy of it, and so
                 # does the factor of mode 1, which runs over the channels of one group.
-                copies = {0: 1, 1: self.groups}
-                sides = [
-                    self.shape[mode] * copies[mode] * ranks[mode] if mode in keep else zero
+                core = prod(ranks[mode] if mode in keep else size for mode, size in enumerate(self.shape))
+                core = core * (self.groups if 0 in keep else 1) + none
+                towards, away = (
+                    self.shape[mode] * (self.groups if mode == 1 else 1) * ranks[mode]
+                    if mode in keep
+                    else none
                     for mode in (self.incoming, self.outgoing)
-                ]
-                found.append(
-                    torch.stack([sides[0], core * (self.groups if 0 in keep else 1) + zero, sides[1]])
                 )
-        return torch.stack(found)
+                yield towards, core, away
 
 
 def _columns(ranks: tuple[int, ...]) -> list[Tensor]:

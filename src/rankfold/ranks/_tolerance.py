@@ -16,8 +16,8 @@ __all__ = ["Tolerance"]
 class Tolerance:
     """The smallest ranks at which each weight changes by at most a share of its norm.
 
-    The error is that of the whole tensor, all modes together, and exact: it is read off the core of the full
-    HOSVD, not bounded mode by mode. Of all ranks within it, along all modes that the weight may be factorised in,
+    The error is that of the whole tensor, all modes together, read off the core of the full HOSVD instead of
+    adding up a bound for each mode. Of all ranks within it, along all modes that the weight may be factorised in,
     those are taken that fold to the fewest parameters. A weight for which they save none stays dense.
 
     Arguments:
