@@ -24,6 +24,7 @@ from rankfold._errors import (
     ShapeError,
 )
 from rankfold._version import __version__ as __version__
+from rankfold.compression import CompressedLayer, Compression, FineTuning, compress
 from rankfold.convert import Budget, Conversion, ConvertedLayer, Latency, densify, factorize, fold
 from rankfold.formats import CP, TT, Tucker, factor_match_score
 from rankfold.ranks import Energy, Fixed, Fraction, Quantum, RankPolicy, Tolerance
@@ -54,6 +55,8 @@ __all__ = [
     "Budget",
     "CPDecomposition",
     "CheckpointError",
+    "CompressedLayer",
+    "Compression",
     "Conversion",
     "ConversionError",
     "ConvertedLayer",
@@ -62,6 +65,7 @@ __all__ = [
     "Energy",
     "ExportError",
     "ExportRecord",
+    "FineTuning",
     "Fixed",
     "Fraction",
     "Latency",
@@ -77,6 +81,7 @@ __all__ = [
     "ShapeError",
     "Tolerance",
     "Tucker",
+    "compress",
     "cp",
     "decompose",
     "densify",

@@ -1,25 +1,43 @@
 """Floor 3: walk a model; dense layers become factorised ones and back."""
 
+from rankfold.convert._attention import on_split_attention
 from rankfold.convert._budget import Budget
+from rankfold.convert._candidates import Candidate, convertible
 from rankfold.convert._conversion import Conversion, ConvertedLayer
-from rankfold.convert._factorize import factorize, factorize_like
-from rankfold.convert._fold import densify, factorized_layers, fold
+from rankfold.convert._factorize import convert_layers, factorize, factorize_like
+from rankfold.convert._fold import densify, factorized_layers, fold, fold_in_place
 from rankfold.convert._latency import Latency
+from rankfold.convert._parity import outputs, relative_difference
 from rankfold.convert._rules import RULES, ConversionRule
+from rankfold.convert._table import text_table
 from rankfold.convert._timing import Timings, time_layers
+from rankfold.convert._truncation import PlainTruncation, Truncation, core_energies
+from rankfold.convert._weight_views import weight_groups
 
 __all__ = [
     "RULES",
     "Budget",
+    "Candidate",
     "Conversion",
     "ConversionRule",
     "ConvertedLayer",
     "Latency",
+    "PlainTruncation",
     "Timings",
+    "Truncation",
+    "convert_layers",
+    "convertible",
+    "core_energies",
     "densify",
     "factorize",
     "factorize_like",
     "factorized_layers",
     "fold",
+    "fold_in_place",
+    "on_split_attention",
+    "outputs",
+    "relative_difference",
+    "text_table",
     "time_layers",
+    "weight_groups",
 ]

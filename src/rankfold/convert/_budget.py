@@ -34,7 +34,8 @@ class Budget:
         latency: time of the layers that can be factorised on the example inputs, measured on this machine one by
             one, at ranks that are multiples of 16; a share in (0, 1] of the dense time.
         example_inputs: for ``flops`` and ``latency``: a tensor, a tuple of arguments or a mapping of keyword arguments
-            for the model, of the size, memory format and device that it will be used with.
+            for the model, of the size, memory format and device that it will be used with. With calibration data
+            :func:`rankfold.compress` takes the first batch of these.
 
     Raises:
         OptionError: not exactly one budget, an amount out of range, missing or needless example inputs; in
@@ -69,10 +70,6 @@ class Budget:
             raise OptionError(
                 f"Budget: latency must lie in (0, 1], a share of the dense time, got {value!r}; 0.5 is half the time."
             )
-        if name != "params" and self.example_inputs is None:
-            raise OptionError(
-                f"Budget: example_inputs is None; pass what the model is called with, for its {name} depends on it."
-            )
         if name == "params" and self.example_inputs is not None:
             raise OptionError("Budget: params does not depend on example_inputs; leave them out.")
 
@@ -87,6 +84,11 @@ class Budget:
         """
         if not weights:
             return []
+        if self.params is None and self.example_inputs is None:
+            name = "latency" if self.flops is None else "flops"
+            raise OptionError(
+                f"Budget: example_inputs is None; pass what the model is called with, for its {name} depends on it."
+            )
         if self.params is not None:
             menus, total = parameter_menus(weights)
             dense = sum(weight.weight.numel() for weight in weights)

@@ -10,7 +10,7 @@ from rankfold.convert._rules import ConversionRule, reason_to_skip, rule_for
 from rankfold.convert._select import Selector, selected
 from rankfold.layers import FactorizedLayer
 
-__all__ = ["Candidate", "apply_selectors", "apply_ties", "find_candidates"]
+__all__ = ["Candidate", "convertible", "find_candidates"]
 
 
 @dataclass(slots=True)
@@ -38,6 +38,18 @@ class Candidate:
         return None if isinstance(weight, nn.parameter.UninitializedParameter) else weight
 
 
+def convertible(
+    model: nn.Module,
+    include: Selector | Sequence[Selector] | None = None,
+    exclude: Selector | Sequence[Selector] | None = None,
+) -> list[Candidate]:
+    """All layers that could be meant; those that are not to be converted have a reason."""
+    candidates = find_candidates(model)
+    _apply_selectors(candidates, include, exclude)
+    _apply_ties(model, candidates)
+    return candidates
+
+
 def find_candidates(model: nn.Module) -> list[Candidate]:
     """All layers that could be meant, those that cannot be converted with the reason."""
     names = names_by_module(model)
@@ -60,7 +72,7 @@ def find_candidates(model: nn.Module) -> list[Candidate]:
     return found
 
 
-def apply_selectors(
+def _apply_selectors(
     candidates: list[Candidate],
     include: Selector | Sequence[Selector] | None,
     exclude: Selector | Sequence[Selector] | None,
@@ -76,7 +88,7 @@ def apply_selectors(
             candidate.reason = "excluded"
 
 
-def apply_ties(model: nn.Module, candidates: list[Candidate]) -> None:
+def _apply_ties(model: nn.Module, candidates: list[Candidate]) -> None:
     """A shared weight is converted in all its places or in none."""
     owners: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):

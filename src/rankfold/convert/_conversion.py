@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rankfold.convert._table import text_table
+
 __all__ = ["Conversion", "ConvertedLayer"]
 
 
@@ -81,14 +83,7 @@ class Conversion:
             )
             for layer in self.layers
         ]
-        widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-        lines = [
-            "  ".join(
-                cell.rjust(width) if column in (4, 5) else cell.ljust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in [header, *rows]
-        ]
+        lines = [text_table(header, rows, numbers=(4, 5))]
         lines.append(
             f"{len(self.converted)} of {len(self)} layers factorised, {self.compression:.1%} fewer parameters in them"
         )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rankfold._errors import ConversionError, NonFiniteError, OptionError, RankfoldError
 from rankfold.convert._attention import on_split_attention
-from rankfold.convert._candidates import Candidate, apply_selectors, apply_ties, find_candidates
+from rankfold.convert._candidates import Candidate, convertible, find_candidates
 from rankfold.convert._conversion import Conversion, ConvertedLayer
 from rankfold.convert._parity import outputs, parity_allowed, relative_difference
 from rankfold.convert._replace import replace_module
@@ -96,9 +96,7 @@ def convert_layers(
     """:func:`factorize` with a given way to approximate weights; the other arguments are its."""
     if isinstance(modes, str) and modes != "all":
         raise OptionError(f"factorize: modes must be None, 'all' or a tuple of mode numbers, got {modes!r}.")
-    candidates = find_candidates(model)
-    apply_selectors(candidates, include, exclude)
-    apply_ties(model, candidates)
+    candidates = convertible(model, include, exclude)
     chosen_modes = tuple(modes) if modes is not None and not isinstance(modes, str) else modes
     for group, choice in choose_ranks(model, candidates, policy, chosen_modes, truncation):
         _build(group, choice, truncation, rescale)

@@ -23,6 +23,10 @@ class Truncation(Protocol):
 
     calibrated: bool
 
+    def reason(self, group: Sequence[Candidate]) -> str | None:
+        """Why the weight cannot be approximated, or None."""
+        ...
+
     def energies(self, group: Sequence[Candidate], modes: tuple[int, ...]) -> Tensor:
         """Squares of the core of the full (weighted) HOSVD, summed over the modes without factor; float64."""
         ...
@@ -36,6 +40,10 @@ class PlainTruncation:
     """Truncated HOSVD: the error is that of the weight itself, whatever the layer is given."""
 
     calibrated = False
+
+    def reason(self, group: Sequence[Candidate]) -> str | None:
+        """None: a weight is all it needs."""
+        return None
 
     def energies(self, group: Sequence[Candidate], modes: tuple[int, ...]) -> Tensor:
         """As of :class:`Truncation`."""

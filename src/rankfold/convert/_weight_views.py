@@ -14,7 +14,7 @@ from rankfold.convert._rules import children_read_as_dense
 from rankfold.convert._truncation import Truncation
 from rankfold.ranks import Call, Choice, Form, LayerUse, MeasuredPolicy, RankPolicy, WeightView
 
-__all__ = ["choose_ranks", "layer_options"]
+__all__ = ["choose_ranks", "layer_options", "weight_groups"]
 
 Group = list[Candidate]
 
@@ -42,12 +42,16 @@ def choose_ranks(
         OptionError: the policy returned something else than one choice or reason per weight.
         NonFiniteError: a weight holds NaN or infinity.
     """
-    groups = _groups(candidates)
+    groups = weight_groups(candidates)
     calls: dict[nn.Module, tuple[Call, ...]] = {}
     if isinstance(policy, MeasuredPolicy) and policy.example_inputs is not None:
         layers = [candidate.module for group in groups for candidate in group]
         calls = recorded_calls(model, layers, policy.example_inputs, training=policy.training)
         groups = _reached(model, groups, calls, policy.training)
+    for group in groups:
+        for candidate in group:
+            candidate.reason = truncation.reason(group)
+    groups = [group for group in groups if group[0].reason is None]
     views = _views(model, groups, modes, truncation, calls)
     answers = list(policy.choose(views)) if views else []
     if len(answers) != len(views) or not all(isinstance(answer, Choice | str) for answer in answers):
@@ -76,7 +80,8 @@ def _views(
     return [_view(model, group, modes, truncation, calls) for group in groups]
 
 
-def _groups(candidates: Sequence[Candidate]) -> list[Group]:
+def weight_groups(candidates: Sequence[Candidate]) -> list[Group]:
+    """The layers that can be converted, those that share a weight together."""
     groups: dict[int, Group] = {}
     for candidate in candidates:
         if candidate.reason is None:

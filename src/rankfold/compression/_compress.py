@@ -1,0 +1,217 @@
+"""A trained model -> a smaller one, in place."""
+
+from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rankfold._errors import OptionError
+from rankfold.compression._compression import CompressedLayer, Compression
+from rankfold.compression._finetune import FineTuning, finetune_model
+from rankfold.compression._moments import collect_moments, model_input
+from rankfold.compression._weighted import WeightedTruncation
+from rankfold.convert import (
+    Budget,
+    Candidate,
+    Conversion,
+    PlainTruncation,
+    Truncation,
+    convert_layers,
+    convertible,
+    factorized_layers,
+    fold_in_place,
+    on_split_attention,
+    weight_groups,
+)
+from rankfold.layers import FactorizedLayer
+from rankfold.ranks import RankPolicy, as_policy
+
+__all__ = ["compress"]
+
+Loss = Callable[[Any, Any], Tensor]
+
+
+@on_split_attention
+def compress(
+    model: nn.Module,
+    policy: RankPolicy | int | float = Budget(params=0.5),
+    *,
+    calibration: Iterable[Any] | None = None,
+    loss: Loss | None = None,
+    finetune: FineTuning | None = None,
+    fold: bool = True,
+    include: Any = None,
+    exclude: Any = None,
+    modes: Sequence[int] | str | None = None,
+    example_inputs: Any = None,
+    seed: int = 0,
+) -> Compression:
+    """Make a trained model smaller, in place: factorise its layers by a rank policy, fine-tune them, fold them.
+
+    With calibration data each weight is approximated where it hurts least: the error is weighted by the second
+    moments of the layer's inputs and of the gradients of its outputs, and a policy over the whole model, such as
+    :class:`rankfold.Budget`, compares layers by how much the outputs of the model change. A few hundred samples
+    are enough, and no labels are needed. Without them the error is that of the weights.
+
+    Arguments:
+        model: any trained module; layers that cannot be converted are left alone and listed with the reason.
+        policy: a rank policy, a whole number or a fraction, as :func:`rankfold.factorize` takes it.
+        calibration: None, or batches: tensors, pairs of inputs and targets of which the first goes to the model,
+            or mappings of keyword arguments; read once.
+        loss: None, or a function of the model's outputs and the batch that gives a scalar, summed over samples; then
+            errors are weighted by gradients of this loss in place of those of the outputs.
+        finetune: None, or how to train the factorised model before it is folded.
+        fold: whether to end with plain ``nn`` layers; otherwise the layers stay factorised, ready for TDLRT.
+        include, exclude, modes: as of :func:`rankfold.factorize`.
+        example_inputs: what to check the factorised model on; by default the first calibration batch.
+        seed: of the random signs that combine the outputs.
+
+    Returns:
+        A :class:`Compression`: one row per layer, the errors, and the sizes before and after.
+
+    Raises:
+        OptionError: an argument out of range, or a budget that even the lowest ranks exceed.
+        NonFiniteError: a weight or the calibration data hold NaN or infinity.
+        ConversionError: the parity check failed.
+        In all these cases the model is as it was. An error or an interruption in fine-tuning leaves the model
+        factorised, as far as it was trained.
+
+    Reference:
+        Activation-aware truncation as in Yuan et al. 2023, "ASVD", and Wang et al. 2024, "SVD-LLM"; the output side as
+        in Martens, Grosse 2015, "Optimizing neural networks with Kronecker-factored approximate curvature".
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> _ = torch.manual_seed(0)
+        >>> model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
+        >>> data = [torch.randn(100, 64) for _ in range(3)]
+        >>> compression = compress(model, Budget(params=0.5), calibration=data)
+        >>> bool(compression.share <= 0.5), compression.samples
+        (True, 300)
+    """
+    rule = as_policy(policy)
+    candidates = convertible(model, include, exclude)
+    truncation: Truncation = PlainTruncation()
+    samples = 0
+    if calibration is not None:
+        first = _First(calibration)
+        truncation, samples = _calibrated(model, candidates, first, loss, seed)
+        example_inputs = first.inputs if example_inputs is None else example_inputs
+    elif loss is not None:
+        raise OptionError(
+            "compress: got a loss without calibration data; pass calibration= too, or leave out the loss."
+        )
+    if isinstance(rule, Budget) and rule.params is None and rule.example_inputs is None:
+        rule = replace(rule, example_inputs=example_inputs)
+    teacher = deepcopy(model) if finetune is not None and finetune.distillation else None
+    before = _size(model)
+    conversion = convert_layers(
+        model,
+        rule,
+        truncation,
+        include=include,
+        exclude=exclude,
+        modes=modes,  # pyright: ignore[reportArgumentType]
+        example_inputs=example_inputs,
+    )
+    rows = _rows(model, conversion, candidates, truncation)
+    if finetune is not None and any(True for _ in factorized_layers(model)):
+        finetune_model(model, finetune, teacher)
+    after = _folded_size(model)
+    if fold:
+        fold_in_place(model)
+    return Compression(
+        layers=rows,
+        parameters_before=before,
+        parameters_after=after,
+        output_change=conversion.output_change,
+        samples=samples,
+    )
+
+
+class _First:
+    """Batches as they come, of which the first is kept."""
+
+    def __init__(self, batches: Iterable[Any]) -> None:
+        self.batches, self.inputs = batches, None
+
+    def __iter__(self) -> Any:
+        for batch in self.batches:
+            if self.inputs is None:
+                self.inputs = model_input(batch)
+            yield batch
+
+
+def _calibrated(
+    model: nn.Module, candidates: list[Candidate], batches: Iterable[Any], loss: Loss | None, seed: int
+) -> tuple[WeightedTruncation, int]:
+    groups = weight_groups(candidates)
+    weights = {id(group[0].weight): [candidate.module for candidate in group] for group in groups}
+    modes = {id(group[0].weight): group[0].rule.layer.channel_modes for group in groups}
+    moments, samples = collect_moments(model, weights, modes, batches, loss=loss, seed=seed)
+    return WeightedTruncation(moments), samples
+
+
+def _rows(
+    model: nn.Module, conversion: Conversion, candidates: list[Candidate], truncation: Truncation
+) -> tuple[CompressedLayer, ...]:
+    """What was done to each layer; ``candidates`` are the dense layers that the model had."""
+    dense = {candidate.names[0]: candidate for candidate in candidates}
+    modules, rows = dict(model.named_modules()), []
+    for row in conversion:
+        shared = {
+            "name": row.name,
+            "kind": row.kind,
+            "shape": row.shape,
+            "parameters_before": row.parameters_before,
+        }
+        layer = modules[row.name]
+        if not isinstance(layer, FactorizedLayer):
+            rows.append(CompressedLayer(**shared, parameters_after=row.parameters_before, reason=row.reason))
+            continue
+        error, weighted = _errors(dense[row.name], layer, truncation)
+        rows.append(
+            CompressedLayer(
+                **shared,
+                modes=layer.modes,
+                ranks=tuple(layer.ranks[mode] for mode in layer.modes),
+                parameters_after=_size(layer.folded()) - (0 if layer.bias is None else layer.bias.numel()),
+                error=error,
+                weighted_error=weighted,
+            )
+        )
+    return tuple(rows)
+
+
+@torch.no_grad()
+def _errors(
+    candidate: Candidate, layer: FactorizedLayer, truncation: Truncation
+) -> tuple[float, float | None]:
+    weight = candidate.weight
+    assert weight is not None
+    approximation = layer.weight
+    error = _ratio(
+        float((weight - approximation).double().square().sum()), float(weight.double().square().sum())
+    )
+    if not isinstance(truncation, WeightedTruncation):
+        return error, None
+    return error, _ratio(*truncation.error([candidate], approximation))
+
+
+def _ratio(lost: float, total: float) -> float:
+    return (lost / total) ** 0.5 if total > 0 else 0.0
+
+
+def _size(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _folded_size(model: nn.Module) -> int:
+    """Parameters of the model with each factorised layer folded to its smallest plain form."""
+    copy = deepcopy(model)
+    fold_in_place(copy)
+    return _size(copy)
