@@ -10,6 +10,7 @@ import rankfold
 PUBLIC = {
     "rankfold": [
         "CP",
+        "EVBMF",
         "TDLRT",
         "TT",
         "Budget",
@@ -38,6 +39,7 @@ PUBLIC = {
         "RankRecord",
         "RankfoldError",
         "SelectorError",
+        "Sensitivity",
         "ShapeError",
         "Tolerance",
         "Tucker",
@@ -53,6 +55,7 @@ PUBLIC = {
         "layers",
         "load",
         "load_decomposition",
+        "parse_policy",
         "register_transport",
         "save",
         "save_decomposition",

@@ -25,9 +25,18 @@ from rankfold._errors import (
 )
 from rankfold._version import __version__ as __version__
 from rankfold.compression import CompressedLayer, Compression, FineTuning, compress
-from rankfold.convert import Budget, Conversion, ConvertedLayer, Latency, densify, factorize, fold
+from rankfold.convert import (
+    Budget,
+    Conversion,
+    ConvertedLayer,
+    Latency,
+    densify,
+    factorize,
+    fold,
+    parse_policy,
+)
 from rankfold.formats import CP, TT, Tucker, factor_match_score
-from rankfold.ranks import Energy, Fixed, Fraction, Quantum, RankPolicy, Tolerance
+from rankfold.ranks import EVBMF, Energy, Fixed, Fraction, Quantum, RankPolicy, Sensitivity, Tolerance
 from rankfold.training import TDLRT, RankRecord, register_transport, set_ranks
 
 if TYPE_CHECKING:
@@ -50,6 +59,7 @@ _AT_FIRST_USE = {
 
 __all__ = [
     "CP",
+    "EVBMF",
     "TDLRT",
     "TT",
     "Budget",
@@ -78,6 +88,7 @@ __all__ = [
     "RankRecord",
     "RankfoldError",
     "SelectorError",
+    "Sensitivity",
     "ShapeError",
     "Tolerance",
     "Tucker",
@@ -93,6 +104,7 @@ __all__ = [
     "layers",
     "load",
     "load_decomposition",
+    "parse_policy",
     "register_transport",
     "save",
     "save_decomposition",

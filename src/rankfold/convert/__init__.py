@@ -8,6 +8,7 @@ from rankfold.convert._factorize import convert_layers, factorize, factorize_lik
 from rankfold.convert._fold import densify, factorized_layers, fold, fold_in_place
 from rankfold.convert._latency import Latency
 from rankfold.convert._parity import outputs, relative_difference
+from rankfold.convert._policies import POLICIES, PolicyInfo, parse_policy
 from rankfold.convert._rules import RULES, ConversionRule
 from rankfold.convert._table import text_table
 from rankfold.convert._timing import Timings, time_layers
@@ -15,6 +16,7 @@ from rankfold.convert._truncation import PlainTruncation, Truncation, core_energ
 from rankfold.convert._weight_views import weight_groups
 
 __all__ = [
+    "POLICIES",
     "RULES",
     "Budget",
     "Candidate",
@@ -23,6 +25,7 @@ __all__ = [
     "ConvertedLayer",
     "Latency",
     "PlainTruncation",
+    "PolicyInfo",
     "Timings",
     "Truncation",
     "convert_layers",
@@ -36,6 +39,7 @@ __all__ = [
     "fold_in_place",
     "on_split_attention",
     "outputs",
+    "parse_policy",
     "relative_difference",
     "text_table",
     "time_layers",
