@@ -63,15 +63,7 @@ def load_data(config: TrainConfig) -> Data:
     """
     device = chosen_device(config.device)
     found = load_dataset(config.data, data_dir=config.data_dir)
-    moved = Dataset(
-        found.name,
-        found.train_inputs.to(device),
-        found.train_targets.to(device),
-        found.test_inputs.to(device),
-        found.test_targets.to(device),
-        found.classes,
-    )
-    return Data(moved, config.batch_size, config.seed)
+    return Data(found.to(device), config.batch_size, config.seed)
 
 
 def build_network(config: TrainConfig, dataset: Dataset) -> nn.Module:

@@ -49,7 +49,9 @@ def load_cifar10(data_dir: Path | None, download: bool) -> Dataset:
     (train_pixels, train_targets), (test_pixels, test_targets) = read(place)
     train_inputs = normalize(train_pixels, _MEAN, _DEVIATION)
     test_inputs = normalize(test_pixels, _MEAN, _DEVIATION)
-    return Dataset("cifar10", train_inputs, train_targets, test_inputs, test_targets, _CLASSES)
+    return Dataset(
+        "cifar10", train_inputs, train_targets, test_inputs, test_targets, _CLASSES, _MEAN, _DEVIATION
+    )
 
 
 def _read_archive(path: Path) -> tuple[_Split, _Split]:

@@ -1,7 +1,7 @@
 """A data set in memory."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ class Dataset:
         test_inputs: as the training inputs.
         test_targets: as the training targets.
         classes: number of classes.
+        mean: of each channel in the scale [0, 1], what was subtracted.
+        deviation: of each channel in that scale, what it was divided by.
     """
 
     name: str
@@ -29,12 +31,41 @@ class Dataset:
     test_inputs: Tensor
     test_targets: Tensor
     classes: int
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """The shape ``(C, H, W)`` of one input."""
         channels, height, width = self.train_inputs.shape[1:]
         return channels, height, width
+
+    def to(self, device: torch.device) -> "Dataset":
+        """The data set on a device."""
+        return replace(
+            self,
+            train_inputs=self.train_inputs.to(device),
+            train_targets=self.train_targets.to(device),
+            test_inputs=self.test_inputs.to(device),
+            test_targets=self.test_targets.to(device),
+        )
+
+    def normalized(self, mean: Sequence[float], deviation: Sequence[float]) -> "Dataset":
+        """The data set with other constants, for networks that were trained with these; equal up to rounding.
+
+        Arguments:
+            mean: one number per channel in the scale [0, 1].
+            deviation: one number per channel in that scale, above 0.
+        """
+        triples = list(zip(self.mean, mean, deviation, strict=True))
+        shift = torch.tensor([(own - other) / by for own, other, by in triples]).view(1, -1, 1, 1)
+        scale = torch.tensor([own / by for own, by in zip(self.deviation, deviation, strict=True)]).view(
+            shift.shape
+        )
+        train, test = ((inputs * scale).add_(shift) for inputs in (self.train_inputs, self.test_inputs))
+        return replace(
+            self, train_inputs=train, test_inputs=test, mean=tuple(mean), deviation=tuple(deviation)
+        )
 
 
 def normalize(pixels: np.ndarray, mean: Sequence[float], deviation: Sequence[float]) -> Tensor:

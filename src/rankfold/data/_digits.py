@@ -54,7 +54,8 @@ def load_digits(data_dir: Path | None, download: bool) -> Dataset:
     targets = torch.from_numpy(labels)
     mean, deviation = _statistics(inputs[train])
     inputs = (inputs - mean) / deviation
-    return Dataset("digits", inputs[train], targets[train], inputs[test], targets[test], _CLASSES)
+    constants = (float(mean),), (float(deviation),)
+    return Dataset("digits", inputs[train], targets[train], inputs[test], targets[test], _CLASSES, *constants)
 
 
 def stratified_split(labels: np.ndarray, test_count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -102,7 +102,8 @@ def load_idx_dataset(files: IdxFiles, data_dir: Path | None, download: bool) -> 
     folder = _folder(files, data_dir, download)
     train_inputs, train_targets = _split(files, folder, _TRAIN_IMAGES, _TRAIN_LABELS)
     test_inputs, test_targets = _split(files, folder, _TEST_IMAGES, _TEST_LABELS)
-    return Dataset(files.name, train_inputs, train_targets, test_inputs, test_targets, _CLASSES)
+    constants = (files.mean,), (files.deviation,)
+    return Dataset(files.name, train_inputs, train_targets, test_inputs, test_targets, _CLASSES, *constants)
 
 
 def _folder(files: IdxFiles, data_dir: Path | None, download: bool) -> Path:
