@@ -38,8 +38,8 @@ class Budget:
             :func:`rankfold.compress` takes the first batch of these.
 
     Raises:
-        OptionError: not exactly one budget, an amount out of range, missing or needless example inputs; in
-            ``choose`` a budget that even rank 1 everywhere exceeds, with the least that is possible.
+        OptionError: not exactly one budget, an amount out of range, or needless example inputs; in ``choose``, missing
+            ones, or a budget that even rank 1 everywhere exceeds, with the least that is possible.
 
     Example:
         >>> import torch

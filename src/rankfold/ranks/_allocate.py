@@ -29,8 +29,8 @@ def allocate(options: Sequence[Options], budget: float) -> list[int] | None:
     All weights start with their cheapest option and walk along the lower convex hull of error against cost, the
     step with the largest gain per cost first: the solution of the relaxed problem (Everett 1963, "Generalized
     Lagrange multiplier method"), which is optimal for the cost at which each of these steps ends. What is left
-    is then spent on the best single changes that still fit, until none does, so that no weight could be
-    improved alone.
+    where a step does not fit is spent on the single changes with the largest gain per cost, until none fits that
+    would help, so that no weight could be improved alone.
 
     Arguments:
         options: at least one per weight.
@@ -57,10 +57,10 @@ def allocate(options: Sequence[Options], budget: float) -> list[int] | None:
         for before, after in pairwise(hull)
     ]
     for _, number, before, after in sorted(steps, key=lambda step: -step[0]):
-        price = after.cost - before.cost
-        if chosen[number] == before.index and spent + price <= budget:
-            chosen[number] = after.index
-            spent += price
+        if spent + after.cost - before.cost > budget:
+            break  # what does not fit may in part, which is better than a whole step that gains less
+        chosen[number] = after.index
+        spent += after.cost - before.cost
     return _filled(options, chosen, budget - spent)
 
 

@@ -50,8 +50,8 @@ class EVBMF:
         for weight in weights:
             if weight.calibrated:
                 raise OptionError(
-                    "EVBMF: its noise is equal in all entries of a weight, which it is not where calibration data weigh "
-                    "them; leave the data out, or choose by Energy, Tolerance or Budget."
+                    "EVBMF: its noise is equal in all entries of a weight, which calibration data change; "
+                    "leave the data out, or choose by Energy, Tolerance or Budget."
                 )
         return [_choose(weight) for weight in weights]
 

@@ -27,14 +27,14 @@ class Sensitivity:
     The loss of the model is measured with one weight at a time at a few of its best ranks, from the lowest to the
     highest, the other weights dense. Between them it is taken to grow evenly with the squared truncation error,
     and what several weights add to it is taken to add up. Then the budget is spent as :class:`rankfold.Budget`
-    spends it, where it reduces the loss most. It takes ``levels`` evaluations for each weight and one for the
-    dense model, so a batch that shows the difference is better than a whole data set.
+    spends it, where it reduces the loss most. It takes at most ``levels`` evaluations for each weight and one
+    for the dense model, so a batch that shows the difference is better than a whole data set.
 
     Arguments:
         evaluate: gives the loss of the model it is passed, lower is better, as a number; it runs without gradients,
             with the model in the mode that it is in.
         params: parameters of the whole model: a float in (0, 1] is a share of the dense model, a whole number a count.
-        levels: ranks at which each weight is measured, at least 2.
+        levels: largest number of ranks at which a weight is measured, at least 2.
 
     Raises:
         OptionError: an argument out of range; in ``choose``, a budget that even rank 1 everywhere exceeds, or
