@@ -39,6 +39,7 @@ LAYERS = {
     "wide linear": (lambda: nn.Linear(60, 4, bias=False), (60,)),
     "gpt-2": (lambda: Conv1D(30, 20), (3, 20)),
     "embedding": (lambda: nn.Embedding(40, 12), None),
+    "clipped embedding": (lambda: nn.Embedding(40, 12, max_norm=1.0), None),
     "conv1d": (lambda: nn.Conv1d(8, 12, 3, padding="same", padding_mode="circular"), (2, 8, 10)),
     "conv2d": (lambda: nn.Conv2d(8, 12, 3, stride=2, padding=1), (2, 8, 9, 11)),
     "one image": (lambda: nn.Conv2d(3, 20, 5, dilation=2), (3, 20, 12)),
@@ -134,29 +135,36 @@ def test_full_rank_loses_nothing_and_small_losses_are_exact(modes: tuple[int, ..
     assert form.losses.tolist() == [1e-20 + 1e-40, 1e-40, 0.0]
 
 
-def test_a_shared_table_is_looked_up_and_multiplied_by() -> None:
-    class Tied(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.table, self.head = nn.Embedding(30, 8), nn.Linear(8, 30, bias=False)
-            self.head.weight = self.table.weight
+class Tied(nn.Module):
+    """A table that is looked up in and multiplied by; ``first`` says which of the layers is found first."""
 
-        def forward(self, tokens: Tensor) -> Tensor:
-            return self.head(self.table(tokens))
+    def __init__(self, first: str) -> None:
+        super().__init__()
+        head, table = nn.Linear(8, 30, bias=False), nn.Embedding(30, 8)
+        head.weight = table.weight
+        self.layers = nn.ModuleDict(
+            {"head": head, "table": table} if first == "head" else {"table": table, "head": head}
+        )
 
-    seen = []
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.layers["head"](self.layers["table"](tokens))
 
-    class Look:
-        example_inputs, training = torch.zeros(2, 5, dtype=torch.long), False
 
-        def choose(self, weights: list[WeightView]) -> list[str]:
-            seen.extend(weights)
-            return ["seen"] * len(weights)
-
-    rf.factorize(Tied(), Look())
-    (weight,) = seen
+@pytest.mark.parametrize("first", ["table", "head"])
+@settings(max_examples=8)
+@given(data=st.data())
+def test_a_shared_table_keeps_the_maps_that_follow_it_twice(first: str, data: st.DataObject) -> None:
+    model, tokens = Tied(first), torch.zeros(2, 5, dtype=torch.long)
+    policy = Chosen(data, tokens)
+    rf.factorize(model, policy)
+    plain, weight, choice = rf.fold(model), policy.weight, policy.choice
+    form = weight.form(choice.modes)
     assert (weight.lookups, weight.positions) == (10, (10, 10))
     assert weight.dense_multiplications() == 10 * 30 * 8
+    assert form.parameters(choice.ranks) == sum(value.numel() for value in plain.parameters())
+    assert form.multiplications(choice.ranks, weight.positions, weight.lookups) == multiplications(
+        plain, tokens
+    )
 
 
 def test_rounding_is_that_of_the_dtype() -> None:

@@ -126,7 +126,11 @@ def _view(
             ways = (usual, (usual[0],), (usual[1],))
         else:
             ways = (tuple(range(weight.ndim)) if isinstance(modes, str) else tuple(modes),)
+    uses = tuple(_use(candidate, calls.get(candidate.module, ())) for candidate in group)
     groups = getattr(first.module, "groups", 1)
+    lookups = sum(use.is_lookup for use in uses)
+    # Only a dense table can clip the length of its rows.
+    foldable = all(getattr(use.module, "max_norm", None) is None for use in uses)
 
     @cache
     def form(along: tuple[int, ...]) -> Form:
@@ -134,12 +138,20 @@ def _view(
             raise NonFiniteError(
                 f"layer {first.names[0]!r}: its weight holds NaN or infinity; mend it or exclude the layer."
             )
-        return Form(tuple(weight.shape), along, truncation.energies(group, along), incoming, outgoing, groups)
+        return Form(
+            tuple(weight.shape),
+            along,
+            truncation.energies(group, along),
+            incoming,
+            outgoing,
+            groups,
+            foldable=foldable,
+            transposed_too=0 < lookups < len(uses),
+        )
 
     def approximation(choice: Choice) -> Tensor:
         return truncation.tucker(group, choice).to_dense()
 
-    uses = tuple(_use(candidate, calls.get(candidate.module, ())) for candidate in group)
     return WeightView(
         name=first.names[0],
         model=model,

@@ -1,9 +1,10 @@
 """What every choice of ranks keeps of a weight, and what it costs once it is folded to plain layers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property, lru_cache, reduce
 from math import prod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -39,6 +40,9 @@ class Form:
         incoming: mode of the weight that faces the input.
         outgoing: mode of the weight that faces the output.
         groups: of a convolution.
+        foldable: whether chains of plain layers can stand for all layers that have the weight.
+        transposed_too: whether some of these layers look rows up in the weight and others multiply by it; they go on
+            sharing the table, but not the maps that follow, for each is the other's transposed.
 
     Example:
         >>> energies = torch.diag(torch.tensor([9.0, 4.0, 1.0], dtype=torch.float64))
@@ -53,6 +57,8 @@ class Form:
     incoming: int = 1
     outgoing: int = 0
     groups: int = 1
+    foldable: bool = True
+    transposed_too: bool = False
 
     @cached_property
     def spectra(self) -> tuple[Tensor, ...]:
@@ -82,11 +88,7 @@ class Form:
         if self._is_matrix:
             ranks = torch.arange(1, len(self._lost_table) + 1)
             return ranks, ranks
-        sizes = [torch.arange(1, size + 1) for size in self.energies.shape]
-        columns = [column.flatten() for column in torch.meshgrid(*sizes, indexing="ij")]
-        volume = prod(self._core(columns))
-        possible = torch.stack([column * column <= volume for column in columns]).all(0)
-        return tuple(column[possible] for column in columns)
+        return _feasible(self.shape, self.modes, tuple(self.energies.shape))
 
     @cached_property
     def losses(self) -> Tensor:
@@ -112,8 +114,9 @@ class Form:
 
     def parameters_at(self, columns: Sequence[Tensor]) -> Tensor:
         """:meth:`parameters` at many ranks, given as one int64 column per mode."""
-        sizes = (towards + core + away for towards, core, away in self._chains(columns))
-        return reduce(torch.minimum, sizes)
+        if self.transposed_too:
+            return self._folded(columns, lambda chain: chain.kept)
+        return reduce(torch.minimum, (chain.size for chain in self._chains(columns)))
 
     def multiplications(self, ranks: tuple[int, ...], positions: tuple[int, int], lookups: int = 0) -> int:
         """Multiply-adds of the plain layers.
@@ -130,21 +133,13 @@ class Form:
     ) -> Tensor:
         """:meth:`multiplications` at many ranks, given as one int64 column per mode."""
         before, after = positions
-        smallest = products = None
-        for towards, core, away in self._chains(columns):
-            size = towards + core + away
-            table = towards if self.incoming == 0 else away
-            table = torch.where(table > 0, table, core)
-            work = (
-                towards * before + core * self._windows(positions) + away * after + (size - table) * lookups
-            )
-            if smallest is None or products is None:
-                smallest, products = size, work
-            else:  # the first of equals, as fold takes it
-                products = torch.where(size < smallest, work, products)
-                smallest = torch.minimum(size, smallest)
-        assert products is not None
-        return products
+        windows = self._windows(positions)
+
+        def products(chain: _Chain) -> Tensor:
+            maps = chain.size - chain.table
+            return chain.towards * before + chain.core * windows + chain.away * after + maps * lookups
+
+        return self._folded(columns, products)
 
     def dense_multiplications(self, positions: tuple[int, int]) -> int:
         """Multiply-adds of the dense layer; a lookup takes none."""
@@ -169,29 +164,68 @@ class Form:
             inside = inside.cumsum(axis)
         return table.cpu()
 
-    def _core(self, columns: Sequence[Tensor]) -> list[int | Tensor]:
-        core: list[int | Tensor] = list(self.shape)
-        for mode, column in zip(self.modes, columns, strict=True):
-            core[mode] = column
-        return core
+    def _folded(self, columns: Sequence[Tensor], cost: Callable[["_Chain"], Tensor]) -> Tensor:
+        """Cost of the chain that fold takes: the smallest, of equals the first, or else the dense layer."""
+        dense, *chains = self._chains(columns)
+        smallest, kept, least = dense.size, dense.kept, cost(dense)
+        for chain in chains:
+            smaller = chain.size < smallest
+            smallest = torch.where(smaller, chain.size, smallest)
+            kept, least = (
+                torch.where(smaller, chain.kept, kept),
+                torch.where(smaller, cost(chain), least),
+            )
+        return torch.where(kept < dense.size, least, cost(dense))
 
-    def _chains(self, columns: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Sizes of the layers towards the input, in the middle and away from it, for each way to fold."""
+    def _chains(self, columns: Sequence[Tensor]) -> Iterator["_Chain"]:
+        """The ways to fold, in the order of ``FactorizedLayer.fold_candidates``: the dense layer first."""
         ranks = dict(zip(self.modes, columns, strict=True))
         none = torch.zeros_like(columns[0])
-        for keep in ((), (0,), (1,), (0, 1)):  # in the order of FactorizedLayer.fold_candidates
+        for keep in ((), (0,), (1,), (0, 1)) if self.foldable else ((),):
             if set(keep) <= set(self.modes):
                 # A core of low rank in mode 0 serves every group, so each group gets its own copy of it, and so
                 # does the factor of mode 1, which runs over the channels of one group.
                 core = prod(ranks[mode] if mode in keep else size for mode, size in enumerate(self.shape))
                 core = core * (self.groups if 0 in keep else 1) + none
-                towards, away = (
-                    self.shape[mode] * (self.groups if mode == 1 else 1) * ranks[mode]
-                    if mode in keep
-                    else none
-                    for mode in (self.incoming, self.outgoing)
+                sides = {
+                    mode: self.shape[mode] * (self.groups if mode == 1 else 1) * ranks[mode] for mode in keep
+                }
+                towards, away = sides.get(self.incoming, none), sides.get(self.outgoing, none)
+                size, table = core + towards + away, sides.get(0, core)
+                yield _Chain(
+                    towards, core, away, size, table, 2 * size - table if self.transposed_too else size
                 )
-                yield towards, core, away
+
+
+class _Chain(NamedTuple):
+    """Sizes of the plain layers of one way to fold.
+
+    Arguments:
+        towards: of the layer towards the input.
+        core: of the layer in the middle.
+        away: of the layer away from the input.
+        size: of all.
+        table: of that which holds mode 0 of the weight, where lookups go.
+        kept: of all that the layers which share the weight keep together.
+    """
+
+    towards: Tensor
+    core: Tensor
+    away: Tensor
+    size: Tensor
+    table: Tensor
+    kept: Tensor
+
+
+@lru_cache(maxsize=8)  # layers of one network have few different shapes
+def _feasible(shape: tuple[int, ...], modes: tuple[int, ...], sizes: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """All ranks up to some sizes at which no mode exceeds the product of the others."""
+    columns = torch.meshgrid(*(torch.arange(1, size + 1) for size in sizes), indexing="ij")
+    columns = [column.flatten() for column in columns]
+    by_mode = dict(zip(modes, columns, strict=True))
+    volume = prod(by_mode.get(mode, size) for mode, size in enumerate(shape))
+    possible = reduce(torch.logical_and, (column * column <= volume for column in columns))
+    return tuple(column[possible] for column in columns)
 
 
 def _columns(ranks: tuple[int, ...]) -> list[Tensor]:
