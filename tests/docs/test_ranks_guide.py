@@ -1,0 +1,61 @@
+"""What the guide to rank policies shows is true: its blocks run, its claims hold, and it names every policy."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import rankfold
+from rankfold.convert import POLICIES
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "ranks.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+TEXT = " ".join(GUIDE.split())
+TABLE = [line for line in GUIDE.splitlines() if line.startswith("|")]
+
+
+@pytest.fixture(scope="module")
+def shown() -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    for block in BLOCKS:
+        exec(block, names)
+    return names
+
+
+def size(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_the_budget_is_spent_to_within_one_rank(shown: dict[str, Any]) -> None:
+    assert (
+        "has 51850 parameters, and `plain` has 20106 of the 20740 allowed; one rank more would be 640" in TEXT
+    )
+    assert (size(shown["network"]()), size(shown["plain"])) == (51850, 20106)
+    assert int(0.4 * 51850) == 20740 < 20106 + 640 == 20106 + 64 + 64 * 9
+
+
+def test_one_factor_where_another_would_be_full(shown: dict[str, Any]) -> None:
+    assert "layer 2 with ranks (64, 8, 3, 3), which is one factor" in TEXT
+    rows = {row.name: row for row in shown["conversion"]}
+    assert rows["2"].ranks == (64, 8, 3, 3)
+    assert shown["model"][2].modes == (1,)
+    assert rows["0"].ranks is rows["6"].ranks is None
+    assert rows["0"].reason == rows["6"].reason == "kept dense: within the budget no rank is worth its error"
+
+
+def test_the_other_policies_do_something(shown: dict[str, Any]) -> None:
+    for name, limit in (("fewer", 51850), ("measured", 20740), ("own", 51850)):
+        assert size(rankfold.fold(shown[name])) < limit
+
+
+def test_the_table_names_every_policy() -> None:
+    for info in POLICIES.values():
+        assert any(f"`{info.example}`" in line for line in TABLE), info.name
+    for text in re.findall(r"`([a-z]+[ =][^`]*)`", "".join(TABLE)):
+        rankfold.parse_policy(text, torch.zeros(1))
+    for call in re.findall(r"`([A-Z]\w+\([^`]*\))`", "".join(TABLE)):
+        names = {**vars(rankfold), "x": torch.zeros(1), "evaluate": float}
+        assert isinstance(eval(call, names), rankfold.RankPolicy)
