@@ -12,6 +12,8 @@ from rankfold._errors import OptionError
 from rankfold.compression._compression import CompressedLayer, Compression
 from rankfold.compression._finetune import FineTuning, finetune_model
 from rankfold.compression._moments import collect_moments, model_input
+from rankfold.compression._patches import is_lookup
+from rankfold.compression._refit import Refit, can_refit, check_can_be_read_again, refit_layers
 from rankfold.compression._weighted import WeightedTruncation
 from rankfold.convert import (
     Budget,
@@ -24,6 +26,8 @@ from rankfold.convert import (
     factorized_layers,
     fold_in_place,
     on_split_attention,
+    outputs,
+    relative_difference,
     weight_groups,
 )
 from rankfold.layers import FactorizedLayer
@@ -41,6 +45,7 @@ def compress(
     *,
     calibration: Iterable[Any] | None = None,
     loss: Loss | None = None,
+    refit: bool = True,
     finetune: FineTuning | None = None,
     fold: bool = True,
     include: Any = None,
@@ -60,9 +65,12 @@ def compress(
         model: any trained module; layers that cannot be converted are left alone and listed with the reason.
         policy: a rank policy, a whole number or a fraction, as :func:`rankfold.factorize` takes it.
         calibration: None, or batches: tensors, pairs of inputs and targets of which the first goes to the model,
-            or mappings of keyword arguments; read once.
+            or mappings of keyword arguments. A list or a DataLoader; with ``refit=False`` any iterable, read once.
         loss: None, or a function of the model's outputs and the batch that gives a scalar, summed over samples; then
             errors are weighted by gradients of this loss in place of those of the outputs.
+        refit: with calibration, fit each factorised layer once more to what the dense one gives, from the first to the
+            last, now that its inputs have changed by the truncation of those before it. Reads the data once more per
+            layer, with both models.
         finetune: None, or how to train the factorised model before it is folded.
         fold: whether to end with plain ``nn`` layers; otherwise the layers stay factorised, ready for TDLRT.
         include, exclude, modes: as of :func:`rankfold.factorize`.
@@ -98,6 +106,8 @@ def compress(
     truncation: Truncation = PlainTruncation()
     samples = 0
     if calibration is not None:
+        if refit:
+            check_can_be_read_again(calibration)
         first = _First(calibration)
         truncation, samples = _calibrated(model, candidates, first, loss, seed)
         example_inputs = first.inputs if example_inputs is None else example_inputs
@@ -107,7 +117,8 @@ def compress(
         )
     if isinstance(rule, Budget) and rule.params is None and rule.example_inputs is None:
         rule = replace(rule, example_inputs=example_inputs)
-    teacher = deepcopy(model) if finetune is not None and finetune.distillation else None
+    refit = refit and calibration is not None
+    dense = deepcopy(model) if refit or (finetune is not None and finetune.distillation) else None
     before = _size(model)
     conversion = convert_layers(
         model,
@@ -118,9 +129,16 @@ def compress(
         modes=modes,  # pyright: ignore[reportArgumentType]
         example_inputs=example_inputs,
     )
+    if refit:
+        assert dense is not None
+        assert calibration is not None
+        assert isinstance(truncation, WeightedTruncation)
+        refit_layers(model, dense, _to_refit(model, dense, candidates, truncation), calibration)
+        change = relative_difference(outputs(model, example_inputs), outputs(dense, example_inputs))
+        conversion = replace(conversion, output_change=change)
     rows = _rows(model, conversion, candidates, truncation)
     if finetune is not None and any(True for _ in factorized_layers(model)):
-        finetune_model(model, finetune, teacher)
+        finetune_model(model, finetune, dense if finetune.distillation else None)
     after = _folded_size(model)
     if fold:
         fold_in_place(model)
@@ -150,10 +168,31 @@ def _calibrated(
     model: nn.Module, candidates: list[Candidate], batches: Iterable[Any], loss: Loss | None, seed: int
 ) -> tuple[WeightedTruncation, int]:
     groups = weight_groups(candidates)
-    weights = {id(group[0].weight): [candidate.module for candidate in group] for group in groups}
-    modes = {id(group[0].weight): group[0].rule.layer.channel_modes for group in groups}
+    weights, modes = {}, {}
+    for group in groups:
+        # A table that is shared with an output layer counts as that layer uses it.
+        weighed = max(group, key=lambda candidate: not is_lookup(candidate.module)).rule.layer.channel_modes
+        modes[id(group[0].weight)] = weighed
+        weights[id(group[0].weight)] = [c.module for c in group if c.rule.layer.channel_modes == weighed]
     moments, samples = collect_moments(model, weights, modes, batches, loss=loss, seed=seed)
     return WeightedTruncation(moments), samples
+
+
+def _to_refit(
+    model: nn.Module, dense: nn.Module, candidates: list[Candidate], truncation: WeightedTruncation
+) -> list[Refit]:
+    """The factorised layers that can be fitted; a weight that several layers share would need one fit for all."""
+    before, after, found = dict(dense.named_modules()), dict(model.named_modules()), []
+    for group in weight_groups(candidates):
+        name = group[0].names[0]
+        layer, weight = after[name], group[0].weight
+        if len(group) > 1 or not isinstance(layer, FactorizedLayer):
+            continue
+        assert weight is not None
+        moments = truncation.moments(weight)
+        if can_refit(layer, before[name], moments):
+            found.append(Refit(name, before[name], layer, moments))
+    return found
 
 
 def _rows(

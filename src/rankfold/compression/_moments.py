@@ -17,6 +17,8 @@ Loss = Callable[[Any, Any], Tensor]
 # Rows of the largest joint moment of channels and window positions that is kept, 42 MB in float64; beyond it the
 # moment is taken for the Kronecker product of one of channels and one of window positions, n^2 + k^2 numbers.
 _LARGEST_JOINT = 2304
+# Channels of which all products are kept, 134 MB; beyond it, as for the words of a language, only their squares.
+_LARGEST_CHANNELS = 4096
 
 
 @dataclass(slots=True)
@@ -30,12 +32,16 @@ class Moments:
     approximate curvature").
 
     Arguments:
-        inputs: ``(n_in, n_in)`` second moment of channels, or ``(n_in,)`` frequencies of indices.
+        incoming: mode of the weight that faces the input.
+        outgoing: mode of the weight that faces the output.
+        inputs: ``(n_in, n_in)`` second moment of channels, or ``(n_in,)`` its diagonal, the frequencies of indices.
         window: ``(k, k)`` second moment of window positions, with trace 1.
         joint: ``(n_in k, n_in k)``, or None where that would be too large.
-        outputs: ``(n_out, n_out)``.
+        outputs: ``(n_out, n_out)``, or its diagonal.
     """
 
+    incoming: int
+    outgoing: int
     inputs: Tensor
     window: Tensor
     joint: Tensor | None
@@ -48,13 +54,13 @@ class _Sums:
     def __init__(self, weight: Tensor, incoming: int, outgoing: int, modules: Sequence[nn.Module]) -> None:
         options = {"dtype": torch.float64, "device": weight.device}
         channels, window = weight.shape[incoming], window_size(modules[0])
-        self.lookup = is_lookup(modules[0])
+        self.incoming, self.outgoing, self.lookup = incoming, outgoing, is_lookup(modules[0])
         rows = channels * window
         self.whole = not self.lookup and rows <= _LARGEST_JOINT
-        self.inputs = torch.zeros((channels,) if self.lookup else (channels, channels), **options)
+        self.inputs = _empty(0 if self.lookup else _LARGEST_CHANNELS, channels, **options)
         self.window = torch.zeros(window, window, **options)
         self.joint = torch.zeros(rows, rows, **options) if self.whole else None
-        self.outputs = torch.zeros(weight.shape[outgoing], weight.shape[outgoing], **options)
+        self.outputs = _empty(_LARGEST_CHANNELS, weight.shape[outgoing], **options)
         self.positions = 0
 
     def add_inputs(self, module: nn.Module, given: Tensor) -> None:
@@ -69,8 +75,7 @@ class _Sums:
                 self.joint += (flat.mT @ flat).double()
             else:
                 channels, window = rows.transpose(1, 2).flatten(0, 1), rows.flatten(0, 1)
-                if not self.lookup:
-                    self.inputs += (channels.mT @ channels).double()
+                self.inputs += _products(channels, self.inputs.ndim)
                 self.window += (window.mT @ window).double()
             self.positions += len(rows)
 
@@ -79,7 +84,7 @@ class _Sums:
         groups = rows.shape[1] // len(self.outputs)
         # A factor over the outputs of one group serves all groups.
         rows = rows.reshape(-1, len(self.outputs)) if groups > 1 else rows
-        self.outputs += (rows.mT @ rows).double()
+        self.outputs += _products(rows, self.outputs.ndim)
 
     def moments(self, samples: int, groups: int) -> Moments | None:
         if not self.positions:
@@ -96,13 +101,22 @@ class _Sums:
         trace = window.trace()
         window = window / torch.where(trace > 0, trace, 1.0)
         outputs = self.outputs / samples
-        if groups > 1 and len(outputs) % groups == 0:
+        if groups > 1 and len(outputs) % groups == 0 and outputs.ndim == 2:
             # Outputs of different groups see different inputs, so their products do not add up.
             block = torch.ones(
                 len(outputs) // groups, len(outputs) // groups, dtype=outputs.dtype, device=outputs.device
             )
             outputs = outputs * torch.block_diag(*[block] * groups)
-        return Moments(inputs, window, joint, outputs)
+        return Moments(self.incoming, self.outgoing, inputs, window, joint, outputs)
+
+
+def _empty(largest: int, size: int, **options: Any) -> Tensor:
+    return torch.zeros((size, size) if size <= largest else (size,), **options)
+
+
+def _products(rows: Tensor, dimension: int) -> Tensor:
+    """All products of columns, or their squares."""
+    return (rows.mT @ rows if dimension == 2 else rows.square().sum(0)).double()
 
 
 def collect_moments(
@@ -154,6 +168,7 @@ def collect_moments(
         model.eval()
         for batch in batches:
             tracked.clear()
+            samples += samples_in(batch)
             with torch.inference_mode(False), torch.enable_grad():
                 outputs = call_model(model, batch)
                 value = _random_combination(outputs, generator) if loss is None else loss(outputs, batch)
@@ -162,7 +177,6 @@ def collect_moments(
             for (module, _), gradient in zip(tracked, gradients, strict=True):
                 if gradient is not None:
                     sums[owners[module]].add_gradient(module, gradient)
-            samples += samples_in(batch)
     finally:
         tracked.clear()
         for handle in handles:

@@ -17,7 +17,7 @@ from rankfold.formats import Tucker
 from rankfold.linalg import fold_mode, left_singular, unfold
 from rankfold.ranks import Choice
 
-__all__ = ["WeightedTruncation"]
+__all__ = ["CalibratedWeight", "WeightedTruncation"]
 
 
 class WeightedTruncation:
@@ -36,7 +36,7 @@ class WeightedTruncation:
 
     def __init__(self, moments: Mapping[int, Moments]) -> None:
         self._moments = moments
-        self._weights: dict[int, _Weighted] = {}
+        self._weights: dict[int, CalibratedWeight] = {}
 
     def reason(self, group: Sequence[Candidate]) -> str | None:
         """Why the weight cannot be approximated, or None."""
@@ -59,20 +59,29 @@ class WeightedTruncation:
         """Weighted squared error of an approximation, and the weighted square of the weight itself."""
         return self._weighted(group).error(approximation)
 
-    def _weighted(self, group: Sequence[Candidate]) -> "_Weighted":
+    def moments(self, weight: Tensor) -> Moments:
+        """The moments of a weight that the calibration data reach."""
+        return self._moments[id(weight)]
+
+    def _weighted(self, group: Sequence[Candidate]) -> "CalibratedWeight":
         weight = group[0].weight
         assert weight is not None
         if id(weight) not in self._weights:
-            modes = group[0].rule.layer.channel_modes
-            self._weights[id(weight)] = _Weighted(weight.detach().double(), *modes, self._moments[id(weight)])
+            self._weights[id(weight)] = CalibratedWeight(weight.detach().double(), self._moments[id(weight)])
         return self._weights[id(weight)]
 
 
-class _Weighted:
-    """One weight with its moments."""
+class CalibratedWeight:
+    """One weight in the norm that its moments give it.
 
-    def __init__(self, weight: Tensor, incoming: int, outgoing: int, moments: Moments) -> None:
-        self.weight, self.incoming, self.outgoing, self.moments = weight, incoming, outgoing, moments
+    Arguments:
+        weight: float64.
+        moments: of its inputs and of the gradients of its outputs.
+    """
+
+    def __init__(self, weight: Tensor, moments: Moments) -> None:
+        self.weight, self.moments = weight, moments
+        self.incoming, self.outgoing = moments.incoming, moments.outgoing
 
     @cached_property
     def outputs(self) -> Root:
@@ -136,7 +145,9 @@ class _Weighted:
     def energies(self, modes: tuple[int, ...]) -> Tensor:
         matrix = self.weight.ndim == 2 and len(modes) == 2
         if matrix or modes == (self.outgoing,):
-            squares = torch.linalg.svdvals(self.outputs.half @ self._whole(self._rows(self.weight))).square()
+            squares = torch.linalg.svdvals(
+                self.outputs.weigh(self._whole(self._rows(self.weight)), 0)
+            ).square()
             return torch.diag(squares) if matrix else squares
         return core_energies(self._apart(window=max(modes) < 2), modes)
 
@@ -148,32 +159,32 @@ class _Weighted:
             return self._matrix(rank[self.outgoing])
         if self.incoming not in rank:
             left, right = self._truncated(
-                self.outputs.half @ self._whole(self._rows(self.weight)), rank[self.outgoing]
+                self.outputs.weigh(self._whole(self._rows(self.weight)), 0), rank[self.outgoing]
             )
             core = self._tensor(self._unweigh(right))
-            return self._value(core, {self.outgoing: self.outputs.inverse @ left})
+            return self._value(core, {self.outgoing: self.outputs.unweigh(left, 0)})
         return self._with_input_basis(rank)
 
     def _matrix(self, rank: int) -> Tucker:
-        left, right = self._truncated(self.outputs.half @ self._whole(self._rows(self.weight)), rank)
-        factors = {self.outgoing: self.outputs.inverse @ left, self.incoming: self._unweigh(right).mT}
+        left, right = self._truncated(self.outputs.weigh(self._whole(self._rows(self.weight)), 0), rank)
+        factors = {self.outgoing: self.outputs.unweigh(left, 0), self.incoming: self._unweigh(right).mT}
         core = torch.eye(rank, dtype=left.dtype, device=left.device)
         return self._value(core, factors).orthonormalize()
 
     def _with_input_basis(self, rank: dict[int, int]) -> Tucker:
         directions = left_singular(unfold(self._apart(), self.incoming), "svd")[0][:, : rank[self.incoming]]
-        basis = torch.linalg.qr(self.inputs.inverse @ directions)[0]
+        basis = torch.linalg.qr(self.inputs.unweigh(directions, 0))[0]
         coefficients, moment = self._coefficients(basis)
         shape = list(self.weight.shape)
         shape[self.incoming] = basis.shape[1]
         if self.outgoing not in rank:
             return self._value(fold_mode(coefficients, self.outgoing, tuple(shape)), {self.incoming: basis})
         root = root_of(moment)
-        left, right = self._truncated(self.outputs.half @ coefficients @ root.half, rank[self.outgoing])
+        left, right = self._truncated(self.outputs.weigh(coefficients, 0) @ root.half, rank[self.outgoing])
         shape[self.outgoing] = left.shape[1]
         core = fold_mode(right @ root.inverse, self.outgoing, tuple(shape))
         return self._value(
-            core, {self.incoming: basis, self.outgoing: self.outputs.inverse @ left}
+            core, {self.incoming: basis, self.outgoing: self.outputs.unweigh(left, 0)}
         ).orthonormalize()
 
     def _coefficients(self, basis: Tensor) -> tuple[Tensor, Tensor]:
@@ -187,8 +198,10 @@ class _Weighted:
             moment = torch.einsum("bxjy,jc->bxcy", half, basis).reshape(basis.shape[1] * size, -1)
             right = half.reshape(basis.shape[1] * size, -1) @ rows.mT
             return _solved(moment, right).mT, moment
-        small = basis.mT @ self.moments.inputs @ basis
-        projection = _solved(small, basis.mT @ self.moments.inputs)
+        inputs = self.moments.inputs
+        weighted = basis.mT * inputs if inputs.ndim == 1 else basis.mT @ inputs
+        small = weighted @ basis
+        projection = _solved(small, weighted)
         tensor = torch.tensordot(self.weight.movedim(self.incoming, -1), projection.mT, 1).movedim(
             -1, self.incoming
         )
@@ -218,7 +231,7 @@ class _Weighted:
 
     def error(self, approximation: Tensor) -> tuple[float, float]:
         def squared(tensor: Tensor) -> float:
-            return float((self.outputs.half @ self._whole(self._rows(tensor))).square().sum())
+            return float((self.outputs.weigh(self._whole(self._rows(tensor)), 0)).square().sum())
 
         return squared(self.weight - approximation.double()), squared(self.weight)
 
