@@ -72,7 +72,11 @@ def core_energies(weight: Tensor, modes: tuple[int, ...]) -> Tensor:
     if weight.ndim == 2 and len(modes) == 2:
         return torch.diag(torch.linalg.svdvals(weight).square())
     if len(modes) == 1:
-        return torch.linalg.svdvals(unfold(weight, modes[0])).square()
+        matrix = unfold(weight, modes[0])
+        if matrix.shape[1] > matrix.shape[0]:
+            # Singular values of a wide matrix are those of its triangular factor, which gives them sooner.
+            matrix = torch.linalg.qr(matrix.mT, mode="r").R
+        return torch.linalg.svdvals(matrix).square()
     core = Tucker.from_dense(weight, ranks=list(full_ranks(weight.shape, modes)), modes=modes).rotate().core
     rest = [mode for mode in range(weight.ndim) if mode not in modes]
     return core.square().sum(rest) if rest else core.square()
