@@ -173,9 +173,35 @@ def test_time_is_spent_on_ranks_that_were_timed(monkeypatch: pytest.MonkeyPatch)
             spent += weight.weight.numel()
         else:
             assert all(rank % 16 == 0 for rank in choice.ranks)
-            spent += sum(weight.shape[mode] * choice.ranks[0] for mode in (0, 1)) + choice.ranks[0] ** 2
+            spent += sum(weight.shape[mode] * choice.ranks[0] for mode in (0, 1))  # timed as it folds
     assert 0.5 * dense < spent <= 0.7 * dense
     assert clock.calls == 2  # the three that are alike are timed once
+
+
+@pytest.mark.parametrize("budget", [{"params": 0.6}, {"flops": 0.6}], ids=str)
+def test_only_ranks_faster_than_dense(budget: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
+    class SlowChains(Clock):
+        def __call__(self, modules: Sequence[nn.Module], calls: object, *, training: bool = False) -> Timings:
+            self.calls += 1
+            sizes = [sum(parameter.numel() for parameter in module.parameters()) for module in modules]
+            chains = [isinstance(module, nn.Sequential) for module in modules]
+            return Timings(
+                tuple((size * (1.6 if chain else 1),) * 3 for size, chain in zip(sizes, chains, strict=True))
+            )
+
+    clock = SlowChains()
+    monkeypatch.setattr(_timing, "time_layers", clock)
+    torch.manual_seed(0)
+    model = nn.Sequential(*(nn.Linear(96, 96, bias=False) for _ in range(3)), nn.Linear(96, 20, bias=False))
+    spy = Spying(rf.Budget(**budget, faster=True, example_inputs=torch.zeros(4, 96)))
+    rf.factorize(model, spy)
+    # A chain of rank r takes 1.6 * 2 * 96 r against 96^2: 16 is faster, 32 is not; the last layer has no fast rank.
+    ranks = [None if isinstance(choice, str) else max(choice.ranks) for choice in spy.choices]
+    assert ranks[-1] is None
+    assert all(rank is None or rank <= 16 for rank in ranks)
+    assert any(rank is not None for rank in ranks)
+    with pytest.raises(rf.OptionError, match=r"Budget: example_inputs is None; .* for its (speed|flops)"):
+        rf.factorize(nn.Sequential(nn.Linear(96, 96)), rf.Budget(**budget, faster=True))
 
 
 def test_time_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:

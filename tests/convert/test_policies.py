@@ -179,7 +179,7 @@ def test_text_of_policies_that_measure() -> None:
         ("energy", r"rank policy 'energy': energy needs share, as in 'energy=0\.9'\."),
         (
             "budget",
-            r"rank policy 'budget': budget needs params or flops or latency, as in 'budget params=0\.2'\.",
+            r"rank policy 'budget': budget needs params or flops or latency or faster, as in 'budget params=0\.2'\.",
         ),
         (
             "budget 0.2",

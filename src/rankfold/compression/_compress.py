@@ -115,7 +115,7 @@ def compress(
         raise OptionError(
             "compress: got a loss without calibration data; pass calibration= too, or leave out the loss."
         )
-    if isinstance(rule, Budget) and rule.params is None and rule.example_inputs is None:
+    if isinstance(rule, Budget) and rule.measures and rule.example_inputs is None:
         rule = replace(rule, example_inputs=example_inputs)
     refit = refit and calibration is not None
     dense = deepcopy(model) if refit or (finetune is not None and finetune.distillation) else None

@@ -10,8 +10,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from rankfold._errors import OptionError
 from rankfold.convert._parity import evaluate
-from rankfold.convert._timed_menus import timed_menus
-from rankfold.ranks import Choice, Menu, WeightView, check_amount, is_share, menu, parameter_menus, spend
+from rankfold.convert._timed_menus import faster_ranks, timed_menus
+from rankfold.ranks import (
+    Allowed,
+    Choice,
+    Menu,
+    WeightView,
+    check_amount,
+    is_share,
+    menu,
+    parameter_menus,
+    spend,
+)
 
 __all__ = ["Budget"]
 
@@ -33,9 +43,11 @@ class Budget:
         flops: multiply-adds of one run of the whole model on the example inputs; a share or a count.
         latency: time of the layers that can be factorised on the example inputs, measured on this machine one by
             one, at ranks that are multiples of 16; a share in (0, 1] of the dense time.
-        example_inputs: for ``flops`` and ``latency``: a tensor, a tuple of arguments or a mapping of keyword arguments
-            for the model, of the size, memory format and device that it will be used with. With calibration data
-            :func:`rankfold.compress` takes the first batch of these.
+        faster: leave out the ranks at which a layer is not measurably faster than dense, folded and run on the example
+            inputs on this machine. A layer that has none stays dense.
+        example_inputs: for ``flops``, ``latency`` and ``faster``: a tensor, a tuple of arguments or a mapping of
+            keyword arguments for the model, of the size, memory format and device that it will be used with. With
+            calibration data :func:`rankfold.compress` takes the first batch of these.
 
     Raises:
         OptionError: not exactly one budget, an amount out of range, or needless example inputs; in ``choose``, missing
@@ -54,6 +66,7 @@ class Budget:
     params: float | None = None
     flops: float | None = None
     latency: float | None = None
+    faster: bool = False
     example_inputs: Any = field(default=None, repr=False)
     training: bool = field(default=False, init=False, repr=False)
 
@@ -70,8 +83,13 @@ class Budget:
             raise OptionError(
                 f"Budget: latency must lie in (0, 1], a share of the dense time, got {value!r}; 0.5 is half the time."
             )
-        if name == "params" and self.example_inputs is not None:
+        if name == "params" and not self.faster and self.example_inputs is not None:
             raise OptionError("Budget: params does not depend on example_inputs; leave them out.")
+
+    @property
+    def measures(self) -> bool:
+        """Whether the choice depends on example inputs."""
+        return self.params is None or self.faster
 
     def _amounts(self) -> dict[str, float | None]:
         return {"params": self.params, "flops": self.flops, "latency": self.latency}
@@ -84,17 +102,18 @@ class Budget:
         """
         if not weights:
             return []
-        if self.params is None and self.example_inputs is None:
-            name = "latency" if self.flops is None else "flops"
+        if self.measures and self.example_inputs is None:
+            name = "speed" if self.params is not None else "latency" if self.flops is None else "flops"
             raise OptionError(
                 f"Budget: example_inputs is None; pass what the model is called with, for its {name} depends on it."
             )
+        allowed = faster_ranks(weights) if self.faster and self.latency is None else [None] * len(weights)
         if self.params is not None:
-            menus, total = parameter_menus(weights)
+            menus, total = parameter_menus(weights, allowed)
             dense = sum(weight.weight.numel() for weight in weights)
             return spend("Budget: params", menus, self.params, total, dense, "parameters")
         if self.flops is not None:
-            menus = [_by_multiplications(weight) for weight in weights]
+            menus = [_by_multiplications(*pair) for pair in zip(weights, allowed, strict=True)]
             dense = sum(weight.dense_multiplications() for weight in weights)
             total = _multiplications(weights[0].model, self.example_inputs)
             return spend("Budget: flops", menus, self.flops, max(total, dense), dense, "multiply-adds")
@@ -103,12 +122,13 @@ class Budget:
         return spend("Budget: latency", menus, self.latency, dense, dense, "seconds")
 
 
-def _by_multiplications(weight: WeightView) -> Menu:
+def _by_multiplications(weight: WeightView, allowed: Allowed | None) -> Menu:
     positions, lookups = weight.positions, weight.lookups
     return menu(
         weight,
         lambda form, columns: form.multiplications_at(columns, positions, lookups),
         weight.dense_multiplications(),
+        allowed,
     )
 
 

@@ -41,7 +41,9 @@ def _without_inputs(policy: Callable[..., RankPolicy]) -> Callable[..., RankPoli
 
 
 def _budget(example_inputs: Any, **options: float) -> Budget:
-    return Budget(**options, example_inputs=None if "params" in options else example_inputs)
+    faster = bool(options.pop("faster", 0))
+    needless = "params" in options and not faster
+    return Budget(**options, faster=faster, example_inputs=None if needless else example_inputs)
 
 
 POLICIES: Registry[PolicyInfo] = Registry(
@@ -90,7 +92,7 @@ POLICIES: Registry[PolicyInfo] = Registry(
     PolicyInfo(
         "budget",
         _budget,
-        ("params", "flops", "latency"),
+        ("params", "flops", "latency", "faster"),
         "budget params=0.2",
         "the least error of all weights together within parameters, multiply-adds or time of the whole model",
         "Everett 1963",

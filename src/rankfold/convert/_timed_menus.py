@@ -1,20 +1,24 @@
-"""What can be done with each weight, by measured time."""
+"""What can be done with each weight by measured time, and which ranks are faster than the dense layer."""
 
 from collections.abc import Sequence
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from rankfold.convert import _timing
 from rankfold.convert._latency import description, rank_levels
-from rankfold.ranks import QUANTUM, Form, Menu, Options, WeightView, forms, grid_errors
+from rankfold.layers import FactorizedLayer
+from rankfold.ranks import QUANTUM, Allowed, Form, Menu, Options, WeightView, forms, grid_errors
 
-__all__ = ["timed_menus"]
+__all__ = ["faster_ranks", "timed_menus"]
 
 # Choice of this library: so many ranks are timed along each set of modes, about 30 ms each for each kind of layer.
 _LEVELS = 8
+# Likewise: ranks count as faster that save at least this share of the time, more than two measurements differ by.
+_GAIN = 0.03
 
 #: Ranks by the number of their form, and their time over the dense time.
 _Ratios = list[tuple[int, tuple[int, ...], float]]
@@ -29,19 +33,44 @@ def timed_menus(weights: Sequence[WeightView]) -> tuple[list[Menu], float]:
     Returns:
         One menu per weight, and the seconds of all dense layers together.
     """
-    # Layers that are alike are measured once.
-    known: list[tuple[list[Any], float, _Ratios]] = []
-    menus, total = [], 0.0
+    measured = _measured_once(weights)
+    menus = [_menu(weight, dense, ratios) for weight, (dense, ratios) in zip(weights, measured, strict=True)]
+    return menus, sum(dense for dense, _ in measured)
+
+
+def faster_ranks(weights: Sequence[WeightView]) -> list[Allowed]:
+    """For each weight the rule which ranks are measurably faster than its dense layers.
+
+    A layer gets no slower with lower ranks, so all ranks up to a fast one are fast.
+
+    Arguments:
+        weights: as of :func:`timed_menus`.
+    """
+    return [partial(_faster_rows, ratios) for _, ratios in _measured_once(weights)]
+
+
+def _faster_rows(ratios: _Ratios, number: int, form: Form) -> Tensor:
+    allowed = torch.zeros(len(form.grid[0]), dtype=torch.bool)
+    for way, ranks, ratio in ratios:
+        if way == number and ratio <= 1 - _GAIN:
+            allowed |= torch.stack(
+                [column <= rank for column, rank in zip(form.grid, ranks, strict=True)]
+            ).all(0)
+    return allowed
+
+
+def _measured_once(weights: Sequence[WeightView]) -> list[tuple[float, _Ratios]]:
+    """Seconds of the dense layers and ratios of each weight; layers that are alike are measured once."""
+    known: list[tuple[list[Any], tuple[float, _Ratios]]] = []
+    answers = []
     for weight in weights:
         alike = [description(use, weight) for use in weight.uses]
-        found = next((entry for entry in known if entry[0] == alike), None)
-        if found is None:
-            found = (alike, *_measured(weight))
-            known.append(found)
-        _, dense, ratios = found
-        menus.append(_menu(weight, dense, ratios))
-        total += dense
-    return menus, total
+        answer = next((earlier for description_, earlier in known if description_ == alike), None)
+        if answer is None:
+            answer = _measured(weight)
+            known.append((alike, answer))
+        answers.append(answer)
+    return answers
 
 
 def _measured(weight: WeightView) -> tuple[float, _Ratios]:
@@ -55,13 +84,19 @@ def _measured(weight: WeightView) -> tuple[float, _Ratios]:
         )
         timings = []
         for use in uses:
-            sides = [use.module, *(use.build(form.modes, ranks).eval() for ranks in levels)]
+            sides = [use.module, *(_folded(use.build(form.modes, ranks)) for ranks in levels)]
             timings.append(_timing.time_layers(sides, use.calls))
         timing = reduce(add, timings)
         dense = timing.seconds(0) if dense is None else dense
         ratios += [(number, ranks, timing.ratio(side)) for side, ranks in enumerate(levels, start=1)]
     assert dense is not None
     return dense, ratios
+
+
+def _folded(layer: nn.Module) -> nn.Module:
+    """The plain layers that will stand for a factorised one."""
+    assert isinstance(layer, FactorizedLayer)
+    return layer.eval().folded()
 
 
 def _menu(weight: WeightView, dense: float, ratios: _Ratios) -> Menu:

@@ -8,7 +8,7 @@ from rankfold.ranks._fixed import Fixed
 from rankfold.ranks._form import Choice, Form
 from rankfold.ranks._fraction import Fraction
 from rankfold.ranks._measured import Call, LayerUse, MeasuredPolicy
-from rankfold.ranks._menu import Menu, forms, grid_errors, menu
+from rankfold.ranks._menu import Allowed, Menu, forms, grid_errors, menu
 from rankfold.ranks._policy import RankPolicy, ShapeRule, as_policy, as_rule, lowered
 from rankfold.ranks._quantum import QUANTUM, Quantum, check_quantum, quantized_rank
 from rankfold.ranks._sensitivity import Sensitivity
@@ -19,6 +19,7 @@ from rankfold.ranks._weight_view import WeightView
 __all__ = [
     "EVBMF",
     "QUANTUM",
+    "Allowed",
     "Call",
     "Choice",
     "Energy",

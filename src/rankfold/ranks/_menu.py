@@ -10,10 +10,12 @@ from rankfold.ranks._allocate import Options
 from rankfold.ranks._form import Choice, Form
 from rankfold.ranks._weight_view import WeightView
 
-__all__ = ["Cost", "Menu", "forms", "grid_errors", "menu"]
+__all__ = ["Allowed", "Cost", "Menu", "forms", "grid_errors", "menu"]
 
 #: Costs of a weight in a form at many ranks, one column per mode.
 Cost = Callable[[Form, Sequence[Tensor]], Tensor]
+#: Rows of the grid of a form, given with its number, that may be chosen.
+Allowed = Callable[[int, Form], Tensor]
 
 # Of two errors that differ by less than this share, which is that of rounding, the cheaper form is as good.
 _SAME = 1e-12
@@ -53,20 +55,24 @@ def forms(weight: WeightView) -> Iterator[Form]:
     return map(weight.form, sorted(weight.modes, key=len))
 
 
-def menu(weight: WeightView, cost: Cost, dense_cost: float) -> Menu:
+def menu(weight: WeightView, cost: Cost, dense_cost: float, allowed: Allowed | None = None) -> Menu:
     """All ranks along all modes that the weight may be written in, and the dense weight, reduced.
 
     Arguments:
         weight: the weight.
         cost: what ranks cost.
         dense_cost: what the dense weight costs; what costs no less is left out.
+        allowed: which rows of the grid of a form, given with its number, are on the menu; None means all.
     """
     ways = list(forms(weight))
     costs, errors = [torch.tensor([dense_cost]).double()], [torch.zeros(1).double()]
     entries = [torch.tensor([[-1, -1]])]
     for number, form in enumerate(ways):
         price = cost(form, form.grid).double()
-        rows = (price < dense_cost).nonzero()[:, 0]
+        open_rows = price < dense_cost
+        if allowed is not None:
+            open_rows &= allowed(number, form)
+        rows = open_rows.nonzero()[:, 0]
         costs.append(price[rows])
         errors.append(grid_errors(weight, form)[rows])
         entries.append(torch.stack([torch.full_like(rows, number), rows], 1))

@@ -7,20 +7,27 @@ from rankfold._errors import OptionError
 from rankfold.ranks._allocate import allocate
 from rankfold.ranks._amount import absolute
 from rankfold.ranks._form import Choice
-from rankfold.ranks._menu import Menu, menu
+from rankfold.ranks._menu import Allowed, Menu, menu
 from rankfold.ranks._weight_view import WeightView
 
 __all__ = ["parameter_menus", "spend"]
 
 
-def parameter_menus(weights: Sequence[WeightView]) -> tuple[list[Menu], int]:
+def parameter_menus(
+    weights: Sequence[WeightView], allowed: Sequence[Allowed | None] | None = None
+) -> tuple[list[Menu], int]:
     """What can be done with each weight by number of parameters, and the number of the whole dense model.
 
     A parameter that several modules share counts once.
+
+    Arguments:
+        weights: the weights.
+        allowed: for each which ranks are on its menu; None means all.
     """
+    rules = [None] * len(weights) if allowed is None else allowed
     menus = [
-        menu(weight, lambda form, columns: form.parameters_at(columns), weight.weight.numel())
-        for weight in weights
+        menu(weight, lambda form, columns: form.parameters_at(columns), weight.weight.numel(), rule)
+        for weight, rule in zip(weights, rules, strict=True)
     ]
     return menus, sum(parameter.numel() for parameter in weights[0].model.parameters())
 
