@@ -7,9 +7,13 @@ import pytest
 
 from rankfold.cli import main
 from rankfold.cli._bench_layer_config import BenchLayerConfig
+from rankfold.cli._compress_config import CompressConfig
+from rankfold.cli._compress_normalize import NORMALIZATIONS
 from rankfold.cli._decompose_config import FORMATS, DecomposeConfig
 from rankfold.cli._export_config import SUFFIXES, ExportConfig
+from rankfold.cli._inspect_config import InspectConfig
 from rankfold.cli._train_config import TrainConfig
+from rankfold.convert import POLICIES
 from rankfold.data import DATASETS, TENSOR_FILES
 from rankfold.decompose import METHODS
 from rankfold.models import MODELS
@@ -27,6 +31,28 @@ BENCH_LAYER_FLAGS = [
     "--stride",
     "--threads",
     "--training",
+]
+COMPRESS_FLAGS = [
+    "--batch-size",
+    "--calibrate",
+    "--calibration-samples",
+    "--data-dir",
+    "--device",
+    "--distillation",
+    "--export",
+    "--finetune-epochs",
+    "--help",
+    "--input-shape",
+    "--key",
+    "--latency-batch",
+    "--learning-rate",
+    "--model",
+    "--normalize",
+    "--output",
+    "--overwrite",
+    "--policy",
+    "--seed",
+    "--threads",
 ]
 DECOMPOSE_FLAGS = [
     "--device",
@@ -56,6 +82,15 @@ EXPORT_FLAGS = [
     "--opset",
     "--output",
     "--tolerance",
+]
+INSPECT_FLAGS = [
+    "--device",
+    "--help",
+    "--input-shape",
+    "--latency-batch",
+    "--model",
+    "--policy",
+    "--threads",
 ]
 FLAGS = [
     "--batch-size",
@@ -98,6 +133,8 @@ def help_text(capsys, *words):
     [
         ("train", FLAGS),
         ("bench-layer", BENCH_LAYER_FLAGS),
+        ("compress", COMPRESS_FLAGS),
+        ("inspect", INSPECT_FLAGS),
         ("decompose", DECOMPOSE_FLAGS),
         ("export", EXPORT_FLAGS),
     ],
@@ -126,16 +163,25 @@ def test_the_help_of_export_names_every_format(capsys):
     assert "{" + ",".join(SUFFIXES) + "}" in help_text(capsys, "export")
 
 
+def test_the_help_of_compress_names_every_choice(capsys):
+    text = help_text(capsys, "compress")
+    for choices in (POLICIES, DATASETS, NORMALIZATIONS, SUFFIXES):
+        assert "{" + ",".join(choices) in text
+
+
 def test_commands(capsys):
     text = help_text(capsys)
     assert "train" in text
+    assert "compress" in text
     assert "inspect" in text
     assert "bench-layer" in text
     assert "decompose" in text
     assert "export" in text
 
 
-@pytest.mark.parametrize("config", [TrainConfig, BenchLayerConfig, DecomposeConfig, ExportConfig])
+@pytest.mark.parametrize(
+    "config", [TrainConfig, BenchLayerConfig, CompressConfig, DecomposeConfig, ExportConfig, InspectConfig]
+)
 def test_every_setting_is_described(config):
     described = re.findall(r"^        (\w+): ", config.__doc__ or "", re.MULTILINE)
     assert described == [field.name for field in fields(config)]

@@ -8,6 +8,8 @@ from rankfold._errors import RankfoldError
 from rankfold.cli._arguments import parse
 from rankfold.cli._bench_layer import bench_layer
 from rankfold.cli._bench_layer_config import BenchLayerConfig
+from rankfold.cli._compress import compress
+from rankfold.cli._compress_config import CompressConfig
 from rankfold.cli._decompose import decompose
 from rankfold.cli._decompose_config import DecomposeConfig
 from rankfold.cli._export import export
@@ -41,6 +43,8 @@ def run(argv: Sequence[str]) -> int:
             bench_layer(command)
         elif isinstance(command, DecomposeConfig):
             decompose(command)
+        elif isinstance(command, CompressConfig):
+            compress(command)
         elif isinstance(command, ExportConfig):
             export(command)
         else:

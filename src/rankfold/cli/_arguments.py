@@ -9,15 +9,16 @@ import tyro
 from rankfold._errors import OptionError
 from rankfold.cli._bench_layer_config import BenchLayerConfig, checked_bench
 from rankfold.cli._check_config import checked
+from rankfold.cli._compress_config import CompressConfig, checked_compress
 from rankfold.cli._decompose_config import DecomposeConfig, checked_decompose
 from rankfold.cli._export_config import ExportConfig, checked_export
-from rankfold.cli._inspect import InspectConfig
+from rankfold.cli._inspect_config import InspectConfig, checked_inspect
 from rankfold.cli._run_folder import RunFolder
 from rankfold.cli._train_config import TrainConfig
 
 __all__ = ["parse"]
 
-Command = TrainConfig | InspectConfig | BenchLayerConfig | DecomposeConfig | ExportConfig
+Command = TrainConfig | CompressConfig | InspectConfig | BenchLayerConfig | DecomposeConfig | ExportConfig
 
 # What may change when a run is taken up again: none of it changes what has been trained so far.
 _MAY_CHANGE = ("epochs", "threads", "data_dir", "device", "resume")
@@ -42,10 +43,12 @@ def parse(argv: Sequence[str]) -> Command:
         return checked_bench(command)
     if isinstance(command, DecomposeConfig):
         return checked_decompose(command)
+    if isinstance(command, CompressConfig):
+        return checked_compress(command)
+    if isinstance(command, InspectConfig):
+        return checked_inspect(command)
     if isinstance(command, ExportConfig):
         return checked_export(command)
-    if not isinstance(command, TrainConfig):
-        return command
     if command.resume is None:
         return checked(command)
     stored = RunFolder(command.resume).read_config()
@@ -68,11 +71,13 @@ def _parsed(argv: Sequence[str], defaults: TrainConfig) -> Command:
     inspect = Annotated[InspectConfig, tyro.conf.subcommand("inspect", prefix_name=False)]
     bench_layer = Annotated[BenchLayerConfig, tyro.conf.subcommand("bench-layer", prefix_name=False)]
     decompose = Annotated[DecomposeConfig, tyro.conf.subcommand("decompose", prefix_name=False)]
+    compress = Annotated[CompressConfig, tyro.conf.subcommand("compress", prefix_name=False)]
     export = Annotated[ExportConfig, tyro.conf.subcommand("export", prefix_name=False)]
-    commands: Any = train | inspect | bench_layer | decompose | export  # pyright: ignore[reportOperatorIssue]
+    commands: Any = train | compress | export | decompose | inspect | bench_layer  # pyright: ignore[reportOperatorIssue]
     return tyro.cli(
         commands,
         prog="rankfold",
-        description="Train networks in low-rank form and export them, decompose tensors, inspect files, time layers.",
+        description="Train networks in low-rank form, compress and export them, decompose tensors, inspect files, "
+        "time layers.",
         args=list(argv),
     )

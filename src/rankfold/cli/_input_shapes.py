@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rankfold._errors import OptionError
+from rankfold.cli._model_source import require_known
 from rankfold.models import MODELS
 
 __all__ = ["InputShape", "example_inputs", "read_input_shapes"]
@@ -48,8 +49,9 @@ def read_input_shapes(model: str, words: Sequence[str]) -> tuple[InputShape, ...
         words: ``--input-shape``, one word an input; none where the network is known.
 
     Raises:
-        OptionError: a word that is no shape, or none for a network that is not known.
+        OptionError: a word that is no shape, none for a network of the user's own, or no known network.
     """
+    require_known(model)
     if not words:
         if model in MODELS:
             return (InputShape(MODELS[model].input_shape),)

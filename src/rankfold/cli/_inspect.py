@@ -1,32 +1,30 @@
 """``rankfold inspect``."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
 from rich.console import Console
 
 from rankfold._checkpoint import read_layouts
 from rankfold._errors import CheckpointError
+from rankfold.cli._compress_files import read_compression
 from rankfold.cli._console import make_console
 from rankfold.cli._file_content import read_content
+from rankfold.cli._inspect_config import InspectConfig
+from rankfold.cli._inspect_network import inspect_network
 from rankfold.cli._run_folder import RunFolder
 from rankfold.cli._stored_config import to_plain
-from rankfold.report import facts_table, layer_rows, layers_table, ranks_table, saved_share, tensors_table
+from rankfold.report import (
+    compression_report,
+    facts_table,
+    layer_rows,
+    layers_table,
+    ranks_table,
+    saved_share,
+    tensors_table,
+)
 
-__all__ = ["InspectConfig", "inspect"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class InspectConfig:
-    """Show a run or a .safetensors file: settings, metrics, ranks, layers.
-
-    Arguments:
-        path: folder of a run, or a file.
-    """
-
-    path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN-OR-FILE")]
+__all__ = ["inspect"]
 
 
 def inspect(config: InspectConfig) -> None:
@@ -37,10 +35,15 @@ def inspect(config: InspectConfig) -> None:
 
     Raises:
         CheckpointError: neither a run nor a readable file.
+        RankfoldError: a network that cannot be built or run.
     """
     console = make_console()
-    if config.path.is_dir():
+    if config.model is not None:
+        inspect_network(config, console)
+    elif config.path.is_dir():
         _inspect_run(RunFolder(config.path), console)
+    elif config.path.suffix == ".json":
+        _inspect_compression(config.path, console)
     else:
         _inspect_file(config.path, console)
 
@@ -61,10 +64,25 @@ def _inspect_run(folder: RunFolder, console: Console) -> None:
         console.print(layers_table(layer_rows(layouts)))
 
 
+def _inspect_compression(file: Path, console: Console) -> None:
+    record = read_compression(file)
+    try:
+        report = compression_report(record)
+        command = str(record["command"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{file}: the record is damaged ({type(error).__name__}: {error}); restore the file."
+        ) from None
+    console.print(command, soft_wrap=True)
+    console.print(report)
+
+
 def _inspect_file(file: Path, console: Console) -> None:
     content = read_content(file)
     rows = layer_rows(content.layouts)
     facts = {"kind": content.kind, "tensors": len(content.tensors), "numbers": f"{content.numbers:,}"}
+    if content.training_numbers:
+        facts["training state"] = f"{content.training_numbers:,} numbers"
     if rows:
         facts["compression"] = f"{saved_share(rows):.1%} fewer parameters in the factorised layers"
     console.print(facts_table(str(file), facts))

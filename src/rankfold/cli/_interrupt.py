@@ -1,4 +1,4 @@
-"""Ctrl-C between two batches."""
+"""Ctrl-C between two batches, or at once."""
 
 import signal
 import threading
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["Interrupted", "StopRequest", "stop_on_signal"]
+__all__ = ["Interrupted", "StopRequest", "abort_on_signal", "stop_on_signal"]
 
 
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
@@ -37,3 +37,19 @@ def stop_on_signal() -> Iterator[StopRequest]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def abort_on_signal() -> Iterator[None]:
+    """Inside the block SIGTERM raises KeyboardInterrupt, as SIGINT does, so that temporary files are removed."""
+
+    def abort(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, abort) if in_main else None
+    try:
+        yield
+    finally:
+        if in_main:
+            signal.signal(signal.SIGTERM, before)

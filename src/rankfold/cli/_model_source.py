@@ -14,7 +14,7 @@ from rankfold._checkpoint import load
 from rankfold._errors import CheckpointError, OptionError
 from rankfold.models import MODELS, build_model
 
-__all__ = ["load_network"]
+__all__ = ["load_network", "require_known"]
 
 
 def load_network(
@@ -47,12 +47,17 @@ def load_network(
     return network
 
 
-def _by_name(name: str, input_shape: tuple[int, ...] | None) -> nn.Module:
-    if name not in MODELS:
+def require_known(model: str) -> None:
+    """Raise OptionError for what is neither a name in ``MODELS`` nor module:callable."""
+    if ":" not in model and model not in MODELS:
         raise OptionError(
-            f"--model: got {name!r}, known are {', '.join(sorted(MODELS))}; choose one of these, or write "
+            f"--model: got {model!r}, known are {', '.join(sorted(MODELS))}; choose one of these, or write "
             "module:callable for a network of your own."
         )
+
+
+def _by_name(name: str, input_shape: tuple[int, ...] | None) -> nn.Module:
+    require_known(name)
     return build_model(name, input_shape=input_shape)  # pyright: ignore[reportArgumentType] - it checks
 
 
