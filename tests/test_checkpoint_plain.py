@@ -9,7 +9,7 @@ from tests.convert.models import LanguageModel
 from tests.test_checkpoint import equal, network, state
 from torch import Tensor, nn
 
-from rankfold import CheckpointError, factorize, load, save
+from rankfold import CheckpointError, factorize, fold, load, save
 from rankfold._checkpoint import load_state, read_layouts
 
 
@@ -112,6 +112,19 @@ def test_everything_that_does_not_fit_is_told_at_once(tmp_path: Path) -> None:
     save(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), tmp_path / "two")
     with pytest.raises(CheckpointError, match=r"2 unknown to the model \('\d.bias', '\d.bias'\)"):
         load(nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False)), tmp_path / "two")
+
+
+def test_who_saved_a_folded_model_is_told(tmp_path: Path) -> None:
+    model = network()
+    factorize(model, 2)
+    save(fold(model), tmp_path / "folded")
+    with pytest.raises(CheckpointError, match="seems to hold folded layers"):
+        load(network(), tmp_path / "folded")
+    twin = fold(model)
+    for parameter in twin.parameters():
+        nn.init.zeros_(parameter)
+    load(twin, tmp_path / "folded")
+    assert equal(state(twin), state(fold(model)))
 
 
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.int32])

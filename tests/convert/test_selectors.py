@@ -55,6 +55,11 @@ def test_neither_pattern_nor_class(selector: object) -> None:
         factorize(network(), 2, exclude=selector)
 
 
+def test_a_pattern_of_file_names_is_told_what_to_write() -> None:
+    with pytest.raises(OptionError, match=r"'\*\.1' is not a regular expression .*; write '\.\*' for any"):
+        factorize(network(), 2, include="*.1")
+
+
 def test_a_reused_layer_goes_by_all_its_names() -> None:
     model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
     model.append(model[0])

@@ -82,6 +82,13 @@ def test_neither_policy_nor_number(rank: object) -> None:
         as_policy(rank)
 
 
+def test_text_is_read_by_parse_policy() -> None:
+    with pytest.raises(
+        OptionError, match=r"got the text 'evbmf'; pass the policy that rankfold.parse_policy"
+    ):
+        as_policy("evbmf")  # pyright: ignore[reportArgumentType]
+
+
 def test_numbers_of_numpy_are_numbers() -> None:
     assert as_policy(np.int64(4)) == Fixed(4)
     assert as_policy(np.float32(0.5)) == Fraction(0.5)

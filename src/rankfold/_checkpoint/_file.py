@@ -71,7 +71,8 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str
         if _start(path).startswith(_PICKLES):
             raise CheckpointError(
                 f"{path}: this is a file of torch.save or pickle, which rankfold does not open; read it with "
-                "torch.load(..., weights_only=True) and give the result to model.load_state_dict."
+                "torch.load(..., weights_only=True), and give the result to model.load_state_dict or to "
+                "safetensors.torch.save_file."
             ) from None
         raise CheckpointError(
             f"{path}: the file is damaged or no safetensors file ({brief(error)})."

@@ -16,6 +16,11 @@ __all__ = ["check_fit", "with_what_plain_files_lack"]
 
 _Signature = tuple[tuple[int, ...], str]
 
+_FOLDED = (
+    "it seems to hold folded layers, which load into a model folded alike only; save before folding (rankfold.compress "
+    "does not fold with fold=False) and fold what was loaded"
+)
+
 
 def with_what_plain_files_lack(tensors: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """The tensors of another program's file, completed by what such files leave out.
@@ -65,19 +70,26 @@ def check_fit(
             different.append(
                 f"{name!r} is {_words(_signature(tensor))} in the file and {_words(wanted)} in the model"
             )
+    missing = [name for name in expected if name not in tensors]
+    unknown = [name for name in tensors if name not in expected]
     parts = [
         f"{len(found)} {words} ({some(found)})"
         for found, words in (
-            ([repr(name) for name in expected if name not in tensors], "missing in the file"),
-            ([repr(name) for name in tensors if name not in expected], "unknown to the model"),
+            ([repr(name) for name in missing], "missing in the file"),
+            ([repr(name) for name in unknown], "unknown to the model"),
             (different, "different"),
         )
         if found
     ]
     if parts:
-        raise CheckpointError(
-            f"{path}: the file does not fit the model: {', '.join(parts)}; build the model that was saved."
-        )
+        advice = _FOLDED if _holds_folded(missing, unknown) else "build the model that was saved"
+        raise CheckpointError(f"{path}: the file does not fit the model: {', '.join(parts)}; {advice}.")
+
+
+def _holds_folded(missing: Sequence[str], unknown: Sequence[str]) -> bool:
+    """Whether a layer of the model is a chain of plain layers in the file."""
+    layers = [layer for layer, _, last in (name.rpartition(".") for name in missing) if last == "weight"]
+    return not {leaf(layer, "0.weight") for layer in layers}.isdisjoint(unknown)
 
 
 def _expected(

@@ -37,7 +37,7 @@ def selected(
                 pattern = re.compile(selector)
             except re.error as error:
                 raise OptionError(
-                    f"{argument}: {selector!r} is not a regular expression ({error})."
+                    f"{argument}: {selector!r} is not a regular expression ({error}); write '.*' for any characters."
                 ) from None
             found = {name for name, _ in candidates if pattern.fullmatch(name)}
         elif isinstance(selector, type) and issubclass(selector, nn.Module):

@@ -75,6 +75,10 @@ def as_policy(rank: RankPolicy | Callable[..., tuple[int, ...]] | int | float) -
             return rank
         if callable(rank):
             return _FunctionRule(rank)
+    if isinstance(rank, str):
+        raise OptionError(
+            f"rank: got the text {rank!r}; pass the policy that rankfold.parse_policy makes of it."
+        )
     raise OptionError(
         f"rank: got {rank!r}; pass a policy such as Fraction(0.5), a whole number of at least 1, or a float in (0, 1]."
     )
