@@ -74,12 +74,20 @@ def test_batches_of_any_size_give_the_same() -> None:
     torch.testing.assert_close(one.joint, many.joint)
 
 
+def shrunk(moment: Tensor, samples: int) -> Tensor:
+    """Between the moment and a multiple of the identity with its trace, at n to samples."""
+    size = len(moment)
+    target = moment.trace() / size * torch.eye(size).double()
+    return (samples * moment + size * target) / (samples + size)
+
+
 def test_gradients_are_those_of_the_outputs_before_work_in_place() -> None:
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(inplace=True), nn.Linear(8, 1)).double()
     data = torch.randn(30, 4).double()
     moments = collected(model, model[0], [data])
     active = (model[0](data) > 0).double() * model[2].weight
-    torch.testing.assert_close(moments.outputs, active.mT @ active / len(data), rtol=1e-12, atol=1e-12)
+    expected = shrunk(active.mT @ active / len(data), len(data))
+    torch.testing.assert_close(moments.outputs, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_a_loss_takes_the_place_of_the_signs() -> None:
@@ -91,7 +99,8 @@ def test_a_loss_takes_the_place_of_the_signs() -> None:
 
     moments = collected(layer, layer, [[data, targets]], loss=loss)
     gradient = layer(data).softmax(1) - nn.functional.one_hot(targets, 3)
-    torch.testing.assert_close(moments.outputs, gradient.mT @ gradient / 9, rtol=1e-12, atol=1e-12)
+    expected = shrunk(gradient.mT @ gradient / 9, 9)
+    torch.testing.assert_close(moments.outputs, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_indices_are_counted() -> None:

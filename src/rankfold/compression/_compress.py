@@ -1,6 +1,6 @@
 """A trained model -> a smaller one, in place."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rankfold._errors import OptionError
+from rankfold._errors import ConversionError, NonFiniteError, OptionError
 from rankfold.compression._compression import CompressedLayer, Compression
 from rankfold.compression._finetune import FineTuning, finetune_model
-from rankfold.compression._moments import collect_moments, model_input
+from rankfold.compression._moments import collect_moments, model_input, samples_in
 from rankfold.compression._patches import is_lookup
 from rankfold.compression._refit import Refit, can_refit, check_can_be_read_again, refit_layers
 from rankfold.compression._weighted import WeightedTruncation
@@ -28,6 +28,7 @@ from rankfold.convert import (
     on_split_attention,
     outputs,
     relative_difference,
+    split_attention,
     weight_groups,
 )
 from rankfold.layers import FactorizedLayer
@@ -38,7 +39,7 @@ __all__ = ["compress"]
 Loss = Callable[[Any, Any], Tensor]
 
 
-@on_split_attention
+@torch.inference_mode(False)  # what is read and made in inference mode could not carry a gradient
 def compress(
     model: nn.Module,
     policy: RankPolicy | int | float = Budget(params=0.5),
@@ -102,53 +103,84 @@ def compress(
         (True, 300)
     """
     rule = as_policy(policy)
-    candidates = convertible(model, include, exclude)
-    truncation: Truncation = PlainTruncation()
-    samples = 0
     if calibration is not None:
+        _check_batches(calibration)
         if refit:
             check_can_be_read_again(calibration)
-        first = _First(calibration)
-        truncation, samples = _calibrated(model, candidates, first, loss, seed)
-        example_inputs = first.inputs if example_inputs is None else example_inputs
     elif loss is not None:
         raise OptionError(
             "compress: got a loss without calibration data; pass calibration= too, or leave out the loss."
         )
-    if isinstance(rule, Budget) and rule.measures and rule.example_inputs is None:
-        rule = replace(rule, example_inputs=example_inputs)
+    # Copied first: a model may keep what it computed, which cannot be copied with the graph of its gradients.
     refit = refit and calibration is not None
     dense = deepcopy(model) if refit or (finetune is not None and finetune.distillation) else None
-    before = _size(model)
-    conversion = convert_layers(
-        model,
-        rule,
-        truncation,
-        include=include,
-        exclude=exclude,
-        modes=modes,  # pyright: ignore[reportArgumentType]
-        example_inputs=example_inputs,
-    )
-    if refit:
-        assert dense is not None
-        assert calibration is not None
-        assert isinstance(truncation, WeightedTruncation)
-        refit_layers(model, dense, _to_refit(model, dense, candidates, truncation), calibration)
-        change = relative_difference(outputs(model, example_inputs), outputs(dense, example_inputs))
-        conversion = replace(conversion, output_change=change)
-    rows = _rows(model, conversion, candidates, truncation)
+    selection = {"include": include, "exclude": exclude, "modes": modes}
+    with torch.compiler.set_stance("force_eager"):  # compiled code does not see hooks that are added later
+        compression = _truncated(
+            model, dense if refit else None, rule, calibration, loss, selection, example_inputs, fold, seed
+        )
     if finetune is not None and any(True for _ in factorized_layers(model)):
         finetune_model(model, finetune, dense if finetune.distillation else None)
-    after = _folded_size(model)
     if fold:
         fold_in_place(model)
-    return Compression(
-        layers=rows,
-        parameters_before=before,
-        parameters_after=after,
-        output_change=conversion.output_change,
-        samples=samples,
-    )
+    return compression
+
+
+@on_split_attention
+def _truncated(
+    model: nn.Module,
+    dense: nn.Module | None,
+    rule: RankPolicy,
+    calibration: Iterable[Any] | None,
+    loss: Loss | None,
+    selection: dict[str, Any],
+    example_inputs: Any,
+    fold: bool,
+    seed: int,
+) -> Compression:
+    """All up to the truncated and, with a dense model, fitted network; the model is as it was if an error is raised."""
+    candidates = convertible(model, selection["include"], selection["exclude"])
+    truncation: Truncation = PlainTruncation()
+    samples = 0
+    try:
+        if calibration is not None:
+            first = _First(calibration)
+            truncation, samples = _calibrated(model, candidates, first, loss, seed)
+            example_inputs = first.inputs if example_inputs is None else example_inputs
+        if isinstance(rule, Budget) and rule.measures and rule.example_inputs is None:
+            rule = replace(rule, example_inputs=example_inputs)
+        before = _size(model)
+        conversion = convert_layers(model, rule, truncation, **selection, example_inputs=example_inputs)
+        if dense is not None:
+            assert calibration is not None
+            assert isinstance(truncation, WeightedTruncation)
+            with split_attention(dense):
+                refit_layers(model, dense, _to_refit(model, dense, candidates, truncation), calibration)
+            change = relative_difference(outputs(model, example_inputs), outputs(dense, example_inputs))
+            conversion = replace(conversion, output_change=change)
+        return Compression(
+            layers=_rows(model, conversion, candidates, truncation),
+            parameters_before=before,
+            parameters_after=_folded_size(model, example_inputs if fold else None),
+            output_change=conversion.output_change,
+            samples=samples,
+        )
+    except BaseException:
+        for candidate in candidates:
+            for name in candidate.names if candidate.reason is None else ():
+                model.set_submodule(name, candidate.module)
+        raise
+
+
+def _check_batches(calibration: Any) -> None:
+    """Raise OptionError for one batch in place of several: what it yields would be taken for batches."""
+    if isinstance(calibration, Tensor | Mapping | str) or not (
+        isinstance(calibration, Iterable) or hasattr(calibration, "__getitem__")
+    ):
+        raise OptionError(
+            f"compress: calibration is a {type(calibration).__name__}; pass batches: a list, as in [inputs], or a "
+            "DataLoader."
+        )
 
 
 class _First:
@@ -159,7 +191,7 @@ class _First:
 
     def __iter__(self) -> Any:
         for batch in self.batches:
-            if self.inputs is None:
+            if self.inputs is None and samples_in(batch):
                 self.inputs = model_input(batch)
             yield batch
 
@@ -168,6 +200,11 @@ def _calibrated(
     model: nn.Module, candidates: list[Candidate], batches: Iterable[Any], loss: Loss | None, seed: int
 ) -> tuple[WeightedTruncation, int]:
     groups = weight_groups(candidates)
+    for name, weight in ((group[0].names[0], group[0].weight) for group in groups):
+        if weight is not None and not bool(weight.isfinite().all()):
+            raise NonFiniteError(
+                f"layer {name!r}: its weight holds NaN or infinity; mend it or exclude the layer."
+            )
     weights, modes = {}, {}
     for group in groups:
         # A table that is shared with an output layer counts as that layer uses it.
@@ -249,8 +286,16 @@ def _size(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _folded_size(model: nn.Module) -> int:
-    """Parameters of the model with each factorised layer folded to its smallest plain form."""
+def _folded_size(model: nn.Module, example_inputs: Any) -> int:
+    """Parameters of the model with each factorised layer folded to its smallest plain form, which is tried if asked."""
     copy = deepcopy(model)
     fold_in_place(copy)
+    if example_inputs is not None:
+        try:
+            outputs(copy, example_inputs)
+        except AttributeError as error:
+            raise ConversionError(
+                f"compress: the folded model fails on the example inputs ({error}), as one does that reads the weight "
+                "of a layer itself; exclude that layer, or pass fold=False."
+            ) from error
     return _size(copy)

@@ -78,6 +78,8 @@ class FineTuning:
         for name, value, allowed, words in limits:
             if not allowed:
                 raise OptionError(f"FineTuning: {name} must be {words}, got {value!r}.")
+        if not callable(self.batches):
+            _length(self.batches)
 
 
 def finetune_model(model: nn.Module, plan: FineTuning, teacher: nn.Module | None) -> None:
@@ -89,20 +91,22 @@ def finetune_model(model: nn.Module, plan: FineTuning, teacher: nn.Module | None
         teacher: the dense model, for distillation.
     """
     flags = {module: module.training for module in model.modules()}
-    model.train()
-    optimizer = TDLRT(
-        model,
-        torch.optim.SGD,
-        integrator="fixed",
-        core_steps=1,
-        lr=plan.lr,
-        momentum=plan.momentum,
-        weight_decay=plan.weight_decay,
-    )
-    total = plan.epochs * len(_epoch(plan, 0))
-    scheduler = LambdaLR(optimizer, lambda step: _schedule(step, total))
+    if teacher is not None:
+        teacher.eval()
     step = 0
     try:
+        model.train()
+        optimizer = TDLRT(
+            model,
+            torch.optim.SGD,
+            integrator="fixed",
+            core_steps=1,
+            lr=plan.lr,
+            momentum=plan.momentum,
+            weight_decay=plan.weight_decay,
+        )
+        total = plan.epochs * _length(_epoch(plan, 0))
+        scheduler = LambdaLR(optimizer, lambda step: _schedule(step, total))
         for epoch in range(plan.epochs):
             for batch in _epoch(plan, epoch):
                 optimizer.zero_grad()
@@ -125,13 +129,17 @@ def finetune_model(model: nn.Module, plan: FineTuning, teacher: nn.Module | None
 
 
 def _epoch(plan: FineTuning, number: int) -> Any:
-    batches: Any = plan.batches(number) if callable(plan.batches) else plan.batches
-    if not hasattr(batches, "__len__"):
+    return plan.batches(number) if callable(plan.batches) else plan.batches
+
+
+def _length(batches: Any) -> int:
+    try:
+        return len(batches)
+    except TypeError:  # that of a DataLoader over an IterableDataset too
         raise OptionError(
             f"FineTuning: batches is a {type(batches).__name__} of unknown length, which the learning rate depends on; "
             "pass a DataLoader, a list, or a function from the epoch to one of these."
-        )
-    return batches
+        ) from None
 
 
 def _schedule(step: int, total: int) -> float:

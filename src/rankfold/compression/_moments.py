@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from rankfold._errors import NonFiniteError, OptionError
-from rankfold.compression._patches import gradient_rows, is_lookup, patches, window_size
+from rankfold.compression._patches import for_products, gradient_rows, is_lookup, patches, window_size
+from rankfold.convert import tensors_in
 
 __all__ = ["Moments", "collect_moments"]
 
@@ -37,7 +38,7 @@ class Moments:
         inputs: ``(n_in, n_in)`` second moment of channels, or ``(n_in,)`` its diagonal, the frequencies of indices.
         window: ``(k, k)`` second moment of window positions, with trace 1.
         joint: ``(n_in k, n_in k)``, or None where that would be too large.
-        outputs: ``(n_out, n_out)``, or its diagonal.
+        outputs: ``(n_out, n_out)``, drawn towards a multiple of the identity, or its diagonal.
     """
 
     incoming: int
@@ -69,7 +70,7 @@ class _Sums:
             self.positions += given.numel()
             return
         for part in patches(module, given.detach()):
-            rows = _at_least_single(part)
+            rows = for_products(part)
             if self.joint is not None:
                 flat = rows.flatten(1)
                 self.joint += (flat.mT @ flat).double()
@@ -80,7 +81,7 @@ class _Sums:
             self.positions += len(rows)
 
     def add_gradient(self, module: nn.Module, gradient: Tensor) -> None:
-        rows = _at_least_single(gradient_rows(module, gradient))
+        rows = for_products(gradient_rows(module, gradient))
         groups = rows.shape[1] // len(self.outputs)
         # A factor over the outputs of one group serves all groups.
         rows = rows.reshape(-1, len(self.outputs)) if groups > 1 else rows
@@ -101,17 +102,39 @@ class _Sums:
         trace = window.trace()
         window = window / torch.where(trace > 0, trace, 1.0)
         outputs = self.outputs / samples
-        if groups > 1 and len(outputs) % groups == 0 and outputs.ndim == 2:
-            # Outputs of different groups see different inputs, so their products do not add up.
-            block = torch.ones(
-                len(outputs) // groups, len(outputs) // groups, dtype=outputs.dtype, device=outputs.device
-            )
-            outputs = outputs * torch.block_diag(*[block] * groups)
-        return Moments(self.incoming, self.outgoing, inputs, window, joint, outputs)
+        if groups > 1 and self.outgoing == 0:
+            outputs = _in_groups(outputs, groups)
+        elif groups > 1:
+            inputs = _in_groups(inputs, groups)
+            joint = None if joint is None else _in_groups(joint, groups)
+        return Moments(self.incoming, self.outgoing, inputs, window, joint, _shrunk(outputs, samples))
 
 
 def _empty(largest: int, size: int, **options: Any) -> Tensor:
     return torch.zeros((size, size) if size <= largest else (size,), **options)
+
+
+def _shrunk(moment: Tensor, samples: int) -> Tensor:
+    """A second moment drawn towards a multiple of the identity, the more the fewer samples there are for its size.
+
+    Every sample has one gradient, of random signs, so that with few of them most directions of the outputs look as if
+    they did not matter (Ledoit, Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices").
+    """
+    if moment.ndim == 1:
+        return moment
+    share = len(moment) / (len(moment) + samples)
+    mean = moment.diagonal().mean()
+    return (1 - share) * moment + share * mean * torch.eye(
+        len(moment), dtype=moment.dtype, device=moment.device
+    )
+
+
+def _in_groups(moment: Tensor, groups: int) -> Tensor:
+    """Without products of mode 0 between groups: different groups never meet, so their products do not add up."""
+    if moment.ndim == 1:
+        return moment
+    group = torch.arange(len(moment), device=moment.device) * groups // len(moment)
+    return moment * (group[:, None] == group)
 
 
 def _products(rows: Tensor, dimension: int) -> Tensor:
@@ -152,13 +175,16 @@ def collect_moments(
     owners = {module: key for key, modules in weights.items() for module in modules}
     sums = {key: _Sums(_weight(modules[0]), *channel_modes[key], modules) for key, modules in weights.items()}
     tracked: list[tuple[nn.Module, Tensor]] = []
+    watching = False
 
     def note(
         module: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any], output: Tensor
     ) -> Tensor:
-        sums[owners[module]].add_inputs(module, arguments[0] if arguments else options["input"])
         leaf = output if output.requires_grad else output.detach().requires_grad_()
-        tracked.append((module, leaf))
+        if watching:  # checkpointed activations are computed once more in the backward
+            with torch.autocast(output.device.type, enabled=False):
+                sums[owners[module]].add_inputs(module, arguments[0] if arguments else options["input"])
+            tracked.append((module, leaf))
         return leaf.clone()  # what follows may work in place
 
     flags = {module: module.training for module in model.modules()}
@@ -170,13 +196,18 @@ def collect_moments(
             tracked.clear()
             samples += samples_in(batch)
             with torch.inference_mode(False), torch.enable_grad():
+                watching = True
                 outputs = call_model(model, batch)
+                watching = False
+                if not tracked:
+                    continue
                 value = _random_combination(outputs, generator) if loss is None else loss(outputs, batch)
-                _require_gradient(value)
+                _require_gradient(value, loss)
                 gradients = torch.autograd.grad(value, [leaf for _, leaf in tracked], allow_unused=True)
             for (module, _), gradient in zip(tracked, gradients, strict=True):
                 if gradient is not None:
-                    sums[owners[module]].add_gradient(module, gradient)
+                    with torch.autocast(gradient.device.type, enabled=False):
+                        sums[owners[module]].add_gradient(module, gradient)
     finally:
         tracked.clear()
         for handle in handles:
@@ -202,8 +233,13 @@ def collect_moments(
 def call_model(model: nn.Module, batch: Any) -> Any:
     """The outputs for a batch: a tensor, a mapping of keyword arguments, or a pair of inputs and targets."""
     if isinstance(batch, Mapping):
-        return model(**batch)
-    return model(model_input(batch))
+        return model(**{name: _with_gradient(value) for name, value in batch.items()})
+    return model(_with_gradient(model_input(batch)))
+
+
+def _with_gradient(value: Any) -> Any:
+    """An input made in inference mode as one that a gradient may be computed of."""
+    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
 
 
 def model_input(batch: Any) -> Any:
@@ -229,33 +265,30 @@ def _weight(module: nn.Module) -> Tensor:
     return weight
 
 
-def _at_least_single(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-
-
 def _random_combination(outputs: Any, generator: torch.Generator) -> Tensor:
     total = torch.zeros(())
-    for tensor in _tensors(outputs):
+    for tensor in tensors_in(outputs):
+        if not (tensor.is_floating_point() and tensor.requires_grad):
+            continue
         signs = torch.randint(0, 2, tensor.shape, generator=generator).to(tensor.device, tensor.dtype)
         total = total.to(tensor.device) + (tensor * (2 * signs - 1)).sum()
     return total
 
 
-def _tensors(value: Any) -> Iterable[Tensor]:
-    if isinstance(value, Tensor):
-        if value.is_floating_point() and value.requires_grad:
-            yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _tensors(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors(item)
-
-
-def _require_gradient(value: Tensor) -> None:
-    if not (isinstance(value, Tensor) and value.requires_grad and value.numel() == 1):
+def _require_gradient(value: Any, loss: Loss | None) -> None:
+    if isinstance(value, Tensor) and value.requires_grad and value.numel() == 1:
+        return
+    if loss is None:
         raise OptionError(
             "compress: the outputs of the model carry no gradient, so nothing tells how they depend on a layer; pass "
             "loss=, a function of outputs and batch that gives a scalar with a gradient."
         )
+    if not isinstance(value, Tensor):
+        got = f"a {type(value).__name__}"
+    elif value.numel() != 1:
+        got = f"a tensor of shape {tuple(value.shape)}"
+    else:
+        got = "a scalar whose gradient is cut off: its values carry no gradient"
+    raise OptionError(
+        f"compress: loss must give a scalar with a gradient, a sum over the samples of a batch; it gave {got}."
+    )

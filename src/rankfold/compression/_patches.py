@@ -4,14 +4,17 @@ from collections.abc import Iterator
 from math import prod
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["gradient_rows", "is_lookup", "patches", "window_size"]
+__all__ = ["for_products", "gradient_rows", "is_lookup", "patches", "window_size"]
 
 # Numbers in the patches that are made at once, 64 MiB in float32: an image is as many times larger in patches
 # as its window has positions.
 _MOST_NUMBERS = 1 << 24
+# Between these, sums of squares stay within the range of float32, 1e-38 to 3e38, and so do those of smaller entries.
+_LEAST, _LARGEST = 1e-12, 1e15
 
 
 def is_lookup(module: nn.Module) -> bool:
@@ -60,6 +63,21 @@ def _windows(module: Any, given: Tensor) -> Iterator[Tensor]:
         # (N, C, outputs..., window...) -> one row per sample, group and output
         grouped = padded.unflatten(1, (module.groups, -1)).movedim(2, 2 + dimension)
         yield grouped.flatten(0, 1 + dimension).flatten(2)
+
+
+def for_products(tensor: Tensor) -> Tensor:
+    """A tensor in float32 or more: in float64 where its squares would leave the range of float32.
+
+    Example:
+        >>> for_products(torch.tensor([1e25])).dtype, for_products(torch.tensor([2.0]).half()).dtype
+        (torch.float64, torch.float32)
+    """
+    tensor = tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+    if tensor.numel() == 0:
+        return tensor
+    least, most = tensor.aminmax()
+    largest = float(torch.maximum(-least, most))
+    return tensor.double() if 0 < largest < _LEAST or largest > _LARGEST else tensor
 
 
 def gradient_rows(module: nn.Module, gradient: Tensor) -> Tensor:

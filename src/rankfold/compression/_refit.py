@@ -5,7 +5,7 @@ outputs is the least-squares solution, and its weighted truncation the best of t
 Izenman 1975; for networks Zhang et al. 2016, "Accelerating very deep convolutional networks", section 2.3).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from rankfold._errors import OptionError
 from rankfold.compression._moments import Moments, call_model
-from rankfold.compression._patches import is_lookup, patches
+from rankfold.compression._patches import for_products, is_lookup, patches
 from rankfold.compression._weighted import CalibratedWeight
+from rankfold.convert import same_noise
 from rankfold.layers import FactorizedLayer
 from rankfold.linalg import mode_product
 from rankfold.ranks import Choice
@@ -101,7 +102,8 @@ def _refit(model: nn.Module, dense: nn.Module, each: Refit, batches: Iterable[An
     given: dict[nn.Module, list[Tensor]] = {each.dense: [], each.layer: []}
 
     def note(module: nn.Module, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> None:
-        given[module].append(arguments[0] if arguments else options["input"])
+        # A copy, for what follows may change the input in place.
+        given[module].append((arguments[0] if arguments else options["input"]).clone())
 
     handles = [module.register_forward_pre_hook(note, with_kwargs=True) for module in given]
     whole = each.moments.joint is not None
@@ -110,13 +112,19 @@ def _refit(model: nn.Module, dense: nn.Module, each: Refit, batches: Iterable[An
     cross, positions = torch.zeros_like(now), 0
     try:
         for batch in batches:
-            for network in (dense, model):
-                call_model(network, batch)
+            with same_noise(dense):
+                call_model(dense, batch)
+            call_model(model, batch)
+            shapes = [[tuple(tensor.shape) for tensor in inputs] for inputs in given.values()]
+            if shapes[0] != shapes[1]:
+                return  # experts, say, that get other samples now: inputs do not correspond
             for before, after in zip(*given.values(), strict=True):
                 for old, new in zip(patches(each.dense, before), patches(each.dense, after), strict=True):
                     rows = [_rows(part, whole) for part in (old, new)]
-                    now += (rows[1].mT @ rows[1]).double()
-                    cross += (rows[0].mT @ rows[1]).double()
+                    wide = torch.promote_types(rows[0].dtype, rows[1].dtype)
+                    with torch.autocast(old.device.type, enabled=False):
+                        now += (rows[1].mT @ rows[1]).double()
+                        cross += (rows[0].to(wide).mT @ rows[1].to(wide)).double()
                     positions += len(rows[1])
             for inputs in given.values():
                 inputs.clear()
@@ -128,7 +136,7 @@ def _refit(model: nn.Module, dense: nn.Module, each: Refit, batches: Iterable[An
 
 
 def _rows(part: Tensor, whole: bool) -> Tensor:
-    rows = part.to(torch.promote_types(part.dtype, torch.float32))
+    rows = for_products(part)
     return rows.flatten(1) if whole else rows.transpose(1, 2).flatten(0, 1)
 
 
@@ -138,13 +146,13 @@ def _fit(each: Refit, now: Tensor, cross: Tensor, positions: int) -> None:
     assert isinstance(weight, Tensor)
     incoming, outgoing = each.moments.incoming, each.moments.outgoing
     pull = float(now.diagonal().mean()) * (_PULL + len(now) / positions)
-    if pull == 0:
+    if pull == 0 or not bool(now.isfinite().all() & cross.isfinite().all()):
         return
     eye = torch.eye(len(now), dtype=now.dtype, device=now.device)
     # The minimum of |W x - T y|^2 + pull |W - T|^2 over T, for old inputs x and new inputs y.
     change = torch.linalg.solve(now + pull * eye, cross.mT + pull * eye)
     old, moments = weight.detach().double(), each.moments
-    if moments.joint is not None:
+    if moments.joint is not None and len(now) * old.shape[outgoing] == old.numel():
         channels, window = len(moments.inputs), len(moments.window)
         target = (old.movedim(outgoing, 0).flatten(1) @ change.mT).reshape(old.movedim(outgoing, 0).shape)
         target = target.movedim(0, outgoing)
@@ -152,7 +160,7 @@ def _fit(each: Refit, now: Tensor, cross: Tensor, positions: int) -> None:
         moments = replace(moments, joint=now, inputs=blocks.diagonal(dim1=1, dim2=3).sum(-1))
     else:
         target = mode_product(old, change, incoming)
-        moments = replace(moments, inputs=now)
+        moments = replace(moments, inputs=now, joint=None)
     layer = each.layer
     choice = Choice(layer.modes, tuple(layer.ranks[mode] for mode in layer.modes))
     tucker = CalibratedWeight(target, moments).tucker(choice).rotate()
@@ -163,7 +171,7 @@ def _fit(each: Refit, now: Tensor, cross: Tensor, positions: int) -> None:
 
 def check_can_be_read_again(batches: Iterable[Any]) -> None:
     """Raise OptionError for an iterator, which would be empty after the first pass."""
-    if iter(batches) is batches:
+    if isinstance(batches, Iterator):  # to call iter would start the workers of a DataLoader
         raise OptionError(
             f"compress: calibration is a {type(batches).__name__}, which can be read only once; pass a list or a "
             "DataLoader, or refit=False."

@@ -156,7 +156,7 @@ class CalibratedWeight:
         if max(choice.modes) >= 2:
             return self._separate(choice)
         if self.weight.ndim == 2 and len(rank) == 2:
-            return self._matrix(rank[self.outgoing])
+            return self._matrix(min(choice.ranks))
         if self.incoming not in rank:
             left, right = self._truncated(
                 self.outputs.weigh(self._whole(self._rows(self.weight)), 0), rank[self.outgoing]

@@ -1,13 +1,13 @@
 """Floor 3: walk a model; dense layers become factorised ones and back."""
 
-from rankfold.convert._attention import on_split_attention
+from rankfold.convert._attention import on_split_attention, split_attention
 from rankfold.convert._budget import Budget
 from rankfold.convert._candidates import Candidate, convertible
 from rankfold.convert._conversion import Conversion, ConvertedLayer
 from rankfold.convert._factorize import convert_layers, factorize, factorize_like
 from rankfold.convert._fold import densify, factorized_layers, fold, fold_in_place
 from rankfold.convert._latency import Latency
-from rankfold.convert._parity import outputs, relative_difference
+from rankfold.convert._parity import outputs, relative_difference, same_noise, tensors_in
 from rankfold.convert._policies import POLICIES, PolicyInfo, parse_policy
 from rankfold.convert._rules import RULES, ConversionRule
 from rankfold.convert._table import text_table
@@ -41,6 +41,9 @@ __all__ = [
     "outputs",
     "parse_policy",
     "relative_difference",
+    "same_noise",
+    "split_attention",
+    "tensors_in",
     "text_table",
     "time_layers",
     "weight_groups",

@@ -1,12 +1,14 @@
 """Does the factorised model compute what its dense reconstruction computes?"""
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["evaluate", "outputs", "parity_allowed", "relative_difference"]
+__all__ = ["evaluate", "outputs", "parity_allowed", "relative_difference", "same_noise", "tensors_in"]
 
 
 @torch.no_grad()
@@ -18,7 +20,7 @@ def outputs(model: nn.Module, example_inputs: Any) -> list[Tensor]:
         example_inputs: a tensor, a tuple of positional arguments, or a mapping of keyword arguments.
     """
     result = evaluate(model, example_inputs)
-    return [tensor.double() for tensor in _tensors(result) if tensor.is_floating_point()]
+    return [tensor.double() for tensor in tensors_in(result) if tensor.is_floating_point()]
 
 
 def evaluate(model: nn.Module, example_inputs: Any) -> Any:
@@ -26,12 +28,18 @@ def evaluate(model: nn.Module, example_inputs: Any) -> Any:
     flags = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        if isinstance(example_inputs, Mapping):
-            return model(**example_inputs)
-        return model(*(example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)))
+        with same_noise(model):
+            if isinstance(example_inputs, Mapping):
+                return model(**example_inputs)
+            return model(*(example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)))
     finally:
         for module, flag in flags.items():
             module.training = flag
+
+
+def same_noise(model: nn.Module) -> AbstractContextManager[None]:
+    """Context that puts random states back at its end: the next run of a model that draws numbers draws the same."""
+    return torch.random.fork_rng({p.device for p in model.parameters() if p.device.type == "cuda"})
 
 
 def relative_difference(first: list[Tensor], second: list[Tensor]) -> float:
@@ -45,16 +53,22 @@ def relative_difference(first: list[Tensor], second: list[Tensor]) -> float:
 def parity_allowed(model: nn.Module, layers: int) -> float:
     """Relative rounding that re-ordered sums may cause: a thousand eps per layer, adding up like a random walk."""
     dtypes = [parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()]
+    devices = {parameter.device.type for parameter in model.parameters()}
+    dtypes += [torch.get_autocast_dtype(device) for device in devices if torch.is_autocast_enabled(device)]
     eps = max((torch.finfo(dtype).eps for dtype in dtypes), default=0.0)
     return min(1000 * eps * max(layers, 1) ** 0.5, 0.1)
 
 
-def _tensors(value: Any) -> Iterable[Tensor]:
+def tensors_in(value: Any) -> Iterable[Tensor]:
+    """All tensors in what a model returns: nested sequences, mappings and dataclasses, in order."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from _tensors(item)
+            yield from tensors_in(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _tensors(item)
+            yield from tensors_in(item)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from tensors_in(getattr(value, field.name))

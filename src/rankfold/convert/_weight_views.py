@@ -1,6 +1,7 @@
 """Show the weights of a model to a rank policy, and check what it chooses."""
 
-from collections.abc import Sequence
+import reprlib
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -53,12 +54,7 @@ def choose_ranks(
             candidate.reason = truncation.reason(group)
     groups = [group for group in groups if group[0].reason is None]
     views = _views(model, groups, modes, truncation, calls)
-    answers = list(policy.choose(views)) if views else []
-    if len(answers) != len(views) or not all(isinstance(answer, Choice | str) for answer in answers):
-        raise OptionError(
-            f"{type(policy).__name__}.choose: got {len(answers)} answers for {len(views)} weights; return one Choice, "
-            "or the reason to keep it dense as a string, for each weight in the order they were given."
-        )
+    answers = _asked(policy, views)
     chosen = []
     for group, answer in zip(groups, answers, strict=True):
         if isinstance(answer, str):
@@ -67,6 +63,28 @@ def choose_ranks(
         else:
             chosen.append((group, answer))
     return chosen
+
+
+def _asked(policy: RankPolicy, views: list[WeightView]) -> list[Choice | str]:
+    """What a policy chooses, if it is one possible answer per weight."""
+    if not views:
+        return []
+    where, given = f"{type(policy).__name__}.choose", policy.choose(views)
+    answers: list[Any] = (
+        list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    )
+    if len(answers) != len(views) or not all(isinstance(answer, Choice | str) for answer in answers):
+        raise OptionError(
+            f"{where}: got {reprlib.repr(given)} for {len(views)} weights; return one Choice, or the reason to keep it "
+            "dense as a string, for each weight in the order they were given."
+        )
+    for view, answer in zip(views, answers, strict=True):
+        if isinstance(answer, Choice) and list(answer.modes) != sorted(set(answer.modes)):
+            raise OptionError(
+                f"{where}: got modes {tuple(answer.modes)} for {view.name!r}; name each mode once, in increasing "
+                f"order, as in {view.modes[0]}."
+            )
+    return answers
 
 
 def _views(
