@@ -97,17 +97,6 @@ def test_tied_chains_that_cost_more_than_dense_layers_become_dense() -> None:
     assert folded["output"].weight is folded["embedding"].weight
 
 
-def test_parents_that_read_weights_get_dense_layers() -> None:
-    encoder = nn.TransformerEncoder(
-        nn.TransformerEncoderLayer(16, 2, 64, batch_first=True), 2, enable_nested_tensor=False
-    )
-    factorize(encoder, 1, include=".*linear.")
-    folded, inputs = fold(encoder.eval()), torch.randn(2, 3, 16)
-    assert type(folded.layers[1].linear1) is nn.Linear
-    with torch.no_grad():  # the fused path of torch
-        assert_same(folded(inputs), encoder(inputs), terms=1000)
-
-
 def test_a_layer_by_itself() -> None:
     layer = Linear(20, 20, rank=2, dtype=torch.float64)
     inputs = torch.randn(2, 20, dtype=torch.float64)

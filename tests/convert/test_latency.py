@@ -140,18 +140,6 @@ def test_tied_layers_are_decided_together(clock) -> None:
     assert model["output"].core is model["table"].core
 
 
-def test_parents_that_read_weights_in_evaluation(clock, by_rank) -> None:
-    clock.cost = by_rank(1 / 16)
-    for training in (False, True):
-        encoder = nn.TransformerEncoderLayer(32, 2, 64, batch_first=True)
-        conversion = factorize(
-            encoder, Latency(example_inputs=torch.randn(2, 3, 32), training=training), include="linear."
-        )
-        found = {row.name: row.reason for row in conversion if row.name.startswith("linear")}
-        reason = "kept dense: in evaluation its parent reads its weight instead of calling it"
-        assert set(found.values()) == {None if training else reason}
-
-
 def test_nothing_is_changed_by_an_error(clock) -> None:
     model = LanguageModel()
     before = list(model.modules())

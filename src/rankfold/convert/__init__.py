@@ -4,7 +4,7 @@ from rankfold.convert._attention import on_split_attention, split_attention
 from rankfold.convert._budget import Budget
 from rankfold.convert._candidates import Candidate, convertible
 from rankfold.convert._conversion import Conversion, ConvertedLayer
-from rankfold.convert._factorize import convert_layers, factorize, factorize_like
+from rankfold.convert._factorize import convert_layers, factorize
 from rankfold.convert._fold import densify, factorized_layers, fold, fold_in_place
 from rankfold.convert._latency import Latency
 from rankfold.convert._parity import outputs, relative_difference, same_noise, tensors_in
@@ -33,7 +33,6 @@ __all__ = [
     "core_energies",
     "densify",
     "factorize",
-    "factorize_like",
     "factorized_layers",
     "fold",
     "fold_in_place",

@@ -9,12 +9,14 @@ from typing import Any, TypeVar, cast
 from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
+from rankfold.convert._encoders import settle_encoders
 from rankfold.convert._replace import HOOKS, names_by_module, replace_module
 from rankfold.layers import FactorizedLayer, SplitAttention
 
 __all__ = [
     "attention_as_in",
     "join_attention",
+    "joined_projections",
     "on_split_attention",
     "reason_not_to_split",
     "split_attention",
@@ -103,11 +105,15 @@ def join_attention(model: nn.Module) -> nn.Module:
             continue
         if "" in names:
             return split.dense()
-        parents = [model.get_submodule(name.rpartition(".")[0]) for name in names]
-        if all(_has_what_it_reads(parent) for parent in parents):
-            changes.append((names, split, split.dense()))
+        changes.append((names, split, split.dense()))
     with _exchanged(model, changes, lambda new: True):
         return model
+
+
+def joined_projections(model: nn.Module) -> set[nn.Module]:
+    """The projections of split attention none of which is factorised: it is about to be put together again."""
+    parts = [module.projections for module in model.modules() if isinstance(module, SplitAttention)]
+    return {part for four in parts if all(type(part) is nn.Linear for part in four) for part in four}
 
 
 def reason_not_to_split(attention: nn.MultiheadAttention) -> str | None:
@@ -142,21 +148,10 @@ def _that_can_be_split(model: nn.Module) -> list[tuple[list[str], nn.MultiheadAt
 
 @contextmanager
 def _exchanged(model: nn.Module, changes: list[_Change], keep: Callable[[nn.Module], bool]) -> Iterator[None]:
-    """Put modules in the place of others; undone for those not to keep, and for all if the block raises an error.
-
-    ``nn.TransformerEncoder`` turns padded batches into nested tensors where it thinks that all its layers take the
-    fused kernel, which split attention does not; so while there is any in it, an encoder is told not to.
-    """
-    encoders = [module for module in model.modules() if isinstance(module, nn.TransformerEncoder)]
-    nesting = [
-        encoder
-        for encoder in encoders
-        if getattr(encoder, "use_nested_tensor", False)
-        or any(part.was_given_nested_tensors for part in _split_parts(encoder))
-    ]
+    """Put modules in the place of others; undone for those not to keep, and for all if the block raises an error."""
     for names, old, new in changes:
         replace_module(model, names, old, new)
-    _settle(nesting)
+    settle_encoders(model)
     done = False
     try:
         yield
@@ -167,27 +162,8 @@ def _exchanged(model: nn.Module, changes: list[_Change], keep: Callable[[nn.Modu
                 replace_module(model, names, new, old)
             elif isinstance(new, SplitAttention):
                 new.detach_memory()
-        _settle(nesting)
-
-
-def _settle(nesting: list[nn.TransformerEncoder]) -> None:
-    for encoder in nesting:
-        parts = _split_parts(encoder)
-        for part in parts:
-            part.was_given_nested_tensors = True
-        encoder.use_nested_tensor = not parts
-
-
-def _split_parts(module: nn.Module) -> list[SplitAttention]:
-    return [part for part in module.modules() if isinstance(part, SplitAttention)]
+        settle_encoders(model)
 
 
 def _has_chains(split: SplitAttention) -> bool:
     return not all(isinstance(part, nn.Linear | FactorizedLayer) for part in split.projections)
-
-
-def _has_what_it_reads(parent: nn.Module) -> bool:
-    """Whether a parent that would read the weights of its other layers, beside plain attention, finds them there."""
-    return not isinstance(parent, nn.TransformerEncoderLayer) or all(
-        hasattr(layer, "weight") for layer in (parent.linear1, parent.linear2)
-    )

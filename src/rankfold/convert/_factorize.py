@@ -1,16 +1,17 @@
 """Dense layers of a model -> factorised layers, in place."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from rankfold._errors import ConversionError, NonFiniteError, OptionError, RankfoldError
+from rankfold._errors import ConversionError, NonFiniteError, OptionError
 from rankfold.convert._attention import on_split_attention
-from rankfold.convert._candidates import Candidate, convertible, find_candidates
+from rankfold.convert._candidates import Candidate, convertible
 from rankfold.convert._conversion import Conversion, ConvertedLayer
+from rankfold.convert._encoders import settle_encoders
 from rankfold.convert._parity import outputs, parity_allowed, relative_difference
 from rankfold.convert._replace import replace_module
 from rankfold.convert._select import Selector
@@ -20,7 +21,7 @@ from rankfold.formats import Tucker
 from rankfold.layers import FactorizedLayer
 from rankfold.ranks import Choice, Fraction, RankPolicy, as_policy
 
-__all__ = ["convert_layers", "factorize", "factorize_like"]
+__all__ = ["convert_layers", "factorize"]
 
 Modes = Sequence[int] | Literal["all"] | None
 
@@ -38,7 +39,10 @@ def factorize(
     """Replace the linear, convolution and embedding layers of a model by factorised ones, in place.
 
     A layer that cannot be converted without changing what it computes is left alone and listed with the
-    reason. Weights that modules share stay shared. Nothing is changed if an error is raised.
+    reason. Weights that modules share stay shared. ``nn.MultiheadAttention`` is split into its four projections
+    (:class:`rankfold.layers.SplitAttention`) where one of them is converted. In evaluation
+    ``nn.TransformerEncoderLayer`` calls converted layers, where torch else hands all weights to one fused kernel, and
+    ``nn.TransformerEncoder`` no longer writes zeros to padded rows. Nothing is changed if an error is raised.
 
     Arguments:
         model: any module; its layers are replaced, its other parameters and buffers are not touched.
@@ -114,46 +118,6 @@ def convert_layers(
         raise
 
 
-def factorize_like(model: nn.Module, layouts: Mapping[str, Mapping[str, Sequence[int]]]) -> None:
-    """Replace named dense layers by factorised ones of given ranks, with uninitialised values, in place.
-
-    Arguments:
-        model: a dense model, or one whose layers are factorised already.
-        layouts: for each layer name its ``modes`` and its ``ranks`` (one per mode of the weight).
-
-    Raises:
-        ConversionError: a name that is not a layer that can be factorised, or ranks that do not fit it.
-    """
-    known = {name: candidate for candidate in find_candidates(model) for name in candidate.names}
-    modules = dict(model.named_modules(remove_duplicate=False))
-    built: dict[nn.Module, FactorizedLayer] = {}
-    plan = []
-    for name, layout in layouts.items():
-        module = modules.get(name)
-        if isinstance(module, FactorizedLayer):
-            continue
-        if name not in known or known[name].weight is None:
-            raise ConversionError(
-                f"layer {name!r}: the model has no dense layer of this name that can be factorised."
-            )
-        candidate, modes = known[name], tuple(layout["modes"])
-        if candidate.module not in built:
-            try:
-                chosen = {"modes": modes} if candidate.rule.selectable_modes else {}
-                built[candidate.module] = candidate.rule.layer.like(candidate.module, rank=1, **chosen)
-                built[candidate.module].reserve(layout["ranks"])
-            except RankfoldError as error:
-                raise ConversionError(f"layer {name!r}: {error}") from error
-        plan.append((name, candidate.module, built[candidate.module]))
-    shared: dict[int, FactorizedLayer] = {}
-    for _, module, layer in plan:
-        first = shared.setdefault(id(module._parameters["weight"]), layer)
-        if first is not layer:
-            layer.share(first)
-    for name, module, layer in plan:
-        replace_module(model, [name], module, layer)
-
-
 def _build(group: list[Candidate], choice: Choice, truncation: Truncation, rescale: bool) -> None:
     """Factorised layers for modules that share a weight; they share core and factors."""
     for candidate in group:
@@ -191,6 +155,7 @@ def _swap(model: nn.Module, candidates: list[Candidate]) -> None:
     for candidate in candidates:
         if candidate.factorized is not None:
             replace_module(model, candidate.names, candidate.module, candidate.factorized)
+    settle_encoders(model)
 
 
 def _row(candidate: Candidate) -> ConvertedLayer:

@@ -11,7 +11,6 @@ from rankfold.convert._attention import join_attention
 from rankfold.convert._calls import recorded_calls
 from rankfold.convert._fastest import FastestForm
 from rankfold.convert._replace import names_by_module, replace_module
-from rankfold.convert._rules import children_read_as_dense
 from rankfold.layers import FactorizedLayer
 
 __all__ = ["densify", "factorized_layers", "fold", "fold_in_place"]
@@ -30,13 +29,14 @@ def fold(model: nn.Module, *, example_inputs: Any = None) -> nn.Module:
     """Copy a model with every factorised layer written as plain ``nn`` layers of the same function.
 
     Each layer becomes the chain of plain layers with the fewest parameters: factors are absorbed into the core
-    where that saves, down to one dense layer where low rank saves nothing or where the parent reads the weight
-    itself, as ``nn.TransformerEncoderLayer`` does. With example inputs it becomes what is fastest on this
-    machine instead: the dense layer, unless a chain is measurably faster on what the layer is given. The
-    result neither needs nor imports this library, except for one module: ``nn.MultiheadAttention`` has no room
-    for chains, so attention with a factorised projection stays a :class:`rankfold.layers.SplitAttention` of plain
-    layers, and a pickled model needs this library for that class (what torch.export makes of it does not).
-    Layers that share their weight go on sharing what is equal in their chains.
+    where that saves, down to one dense layer where low rank saves nothing. With example inputs it becomes what
+    is fastest on this machine instead: the dense layer, unless a chain is measurably faster on what the layer is
+    given. The result neither needs nor imports this library, except for one module: ``nn.MultiheadAttention`` has
+    no room for chains, so attention with a factorised projection stays a :class:`rankfold.layers.SplitAttention`
+    of plain layers, and a pickled model needs this library for that class (what torch.export makes of it does
+    not). Layers that share their weight go on sharing what is equal in their chains. An
+    ``nn.TransformerEncoderLayer`` with chains calls its parts in evaluation too, where torch else has a fused
+    kernel for them.
 
     Arguments:
         model: any module; it is not changed.
@@ -74,7 +74,8 @@ def fold_in_place(model: nn.Module) -> None:
 def densify(model: nn.Module) -> nn.Module:
     """Copy a model with every factorised layer multiplied out to the one dense layer it came from.
 
-    Attention that was split into its projections is ``nn.MultiheadAttention`` again.
+    Attention that was split into its projections is ``nn.MultiheadAttention`` again, and encoder layers of torch
+    take their fused kernel again.
 
     Arguments:
         model: any module; it is not changed.
@@ -99,13 +100,12 @@ def _replaced(
     model: nn.Module, plain_form: Callable[[FactorizedLayer], nn.Module], *, smallest: bool
 ) -> nn.Module:
     names = names_by_module(model)
-    read = children_read_as_dense(model)
     groups: dict[int, list[FactorizedLayer]] = {}
     for module in names:
         if isinstance(module, FactorizedLayer):
             groups.setdefault(id(module.core), []).append(module)
     for layers in groups.values():
-        plain = [layer.dense() if layer in read else plain_form(layer) for layer in layers]
+        plain = [plain_form(layer) for layer in layers]
         _share_weights(plain)
         if smallest and len(layers) > 1:  # chains of different classes share less than dense layers do
             dense = [layer.dense() for layer in layers]

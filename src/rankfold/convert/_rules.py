@@ -13,13 +13,11 @@ from rankfold import layers
 from rankfold._registry import Registry
 from rankfold.convert._attention import reason_not_to_split
 from rankfold.formats import full_ranks
-from rankfold.layers import FactorizedLayer, SplitAttention
+from rankfold.layers import FactorizedLayer
 
 __all__ = [
-    "ATTRIBUTE_READERS",
     "RULES",
     "ConversionRule",
-    "children_read_as_dense",
     "reason_to_skip",
     "rule_for",
 ]
@@ -115,31 +113,6 @@ RULES: Registry[ConversionRule] = Registry(
         "Conv1D", None, layers.TransposedLinear, _transposed_linear_reason, looks=_is_transposed_linear
     ),
 )
-
-#: Parents that read ``child.weight`` in evaluation, beside the weights of their attention, if that is plain.
-ATTRIBUTE_READERS: dict[type[nn.Module], tuple[str, ...]] = {
-    nn.TransformerEncoderLayer: ("linear1", "linear2")
-}
-
-
-def children_read_as_dense(model: nn.Module) -> set[nn.Module]:
-    """The layers of a model that must have a ``weight``, because a parent hands it to a fused kernel.
-
-    Split attention none of whose projections is factorised counts as plain: it is about to be put together again.
-    """
-    plain = {
-        module
-        for module in model.modules()
-        if isinstance(module, SplitAttention) and all(type(part) is nn.Linear for part in module.projections)
-    }
-    read = {projection for attention in plain for projection in attention.projections}
-    for parent in model.modules():
-        for reader, children in ATTRIBUTE_READERS.items():
-            if isinstance(parent, reader):
-                attention = getattr(parent, "self_attn", None)
-                if not isinstance(attention, SplitAttention) or attention in plain:
-                    read |= {getattr(parent, child) for child in children}
-    return read
 
 
 def rule_for(module: nn.Module) -> ConversionRule | None:

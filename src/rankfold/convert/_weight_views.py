@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from rankfold._errors import NonFiniteError, OptionError
+from rankfold.convert._attention import joined_projections
 from rankfold.convert._calls import recorded_calls
 from rankfold.convert._candidates import Candidate
-from rankfold.convert._rules import children_read_as_dense
 from rankfold.convert._truncation import Truncation
 from rankfold.ranks import Call, Choice, Form, LayerUse, MeasuredPolicy, RankPolicy, WeightView
 
@@ -110,7 +110,7 @@ def weight_groups(candidates: Sequence[Candidate]) -> list[Group]:
 def _reached(
     model: nn.Module, groups: list[Group], calls: dict[nn.Module, tuple[Call, ...]], training: bool
 ) -> list[Group]:
-    read = set() if training else children_read_as_dense(model)
+    read = set() if training else joined_projections(model)
     reached = []
     for group in groups:
         reason = None

@@ -54,8 +54,6 @@ class SplitAttention(nn.Module):
         self.num_heads, self.head_dim = attention.num_heads, attention.head_dim
         self.dropout, self.batch_first = attention.dropout, attention.batch_first
         self.add_zero_attn = attention.add_zero_attn
-        #: Whether an ``nn.TransformerEncoder`` around it gave it nested tensors before the split.
-        self.was_given_nested_tensors = False
         held = attention._parameters
         packed = held["in_proj_weight"]
         weights = [held[f"{name}_proj_weight"] for name in "qkv"] if packed is None else _thirds(packed)
