@@ -91,6 +91,20 @@ def test_models_may_keep_what_they_computed() -> None:
         assert rf.compress(Keeping(), 4, calibration=inputs(20, 16), refit=refit).compressed
 
 
+def test_recurrent_layers_do_not_use_cudnn_where_it_has_no_backward() -> None:
+    seen = []
+
+    def run(self: Any, x: Tensor) -> Tensor:
+        seen.append(torch.backends.cudnn.enabled)
+        return self.head(self.body(x)[0])
+
+    torch.manual_seed(0)
+    model, before = Function(run, body=nn.LSTM(16, 16), head=nn.Linear(16, 16)), torch.backends.cudnn.enabled
+    assert rf.compress(model, 4, calibration=inputs(6, 5, 16, count=1), refit=False).compressed
+    assert seen[0] is False
+    assert torch.backends.cudnn.enabled is before
+
+
 @dataclass
 class Answer:
     logits: Tensor
@@ -426,6 +440,17 @@ def test_the_teacher_is_not_in_training() -> None:
     given = [(x, torch.zeros(20, dtype=torch.long)) for x in inputs(20, 16, count=1)]
     rf.compress(model, 4, finetune=FineTuning(batches=given, distillation=0.5))
     assert seen == [True, False]  # the student, the teacher
+
+
+def test_finetuning_leaves_no_gradients() -> None:
+    model, given = perceptron(), [(x, torch.zeros(20, dtype=torch.long)) for x in inputs(20, 16)]
+    rf.compress(model, 4, finetune=FineTuning(batches=given), fold=False)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_no_batch_to_finetune_on_is_refused() -> None:
+    with pytest.raises(OptionError, match="FineTuning: batches is empty"):
+        FineTuning(batches=[])
 
 
 class Endless(IterableDataset):

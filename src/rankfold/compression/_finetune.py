@@ -123,6 +123,7 @@ def finetune_model(model: nn.Module, plan: FineTuning, teacher: nn.Module | None
                 if plan.on_step is not None:
                     plan.on_step(step, total, float(loss.detach()))
         optimizer.truncate()
+        optimizer.zero_grad()
     finally:
         for module, flag in flags.items():
             module.training = flag
@@ -134,12 +135,15 @@ def _epoch(plan: FineTuning, number: int) -> Any:
 
 def _length(batches: Any) -> int:
     try:
-        return len(batches)
+        length = len(batches)
     except TypeError:  # that of a DataLoader over an IterableDataset too
         raise OptionError(
             f"FineTuning: batches is a {type(batches).__name__} of unknown length, which the learning rate depends on; "
             "pass a DataLoader, a list, or a function from the epoch to one of these."
         ) from None
+    if length == 0:
+        raise OptionError("FineTuning: batches is empty; pass at least one batch, or leave fine-tuning out.")
+    return length
 
 
 def _schedule(step: int, total: int) -> float:

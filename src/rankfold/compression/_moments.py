@@ -190,8 +190,11 @@ def collect_moments(
     flags = {module: module.training for module in model.modules()}
     handles = [module.register_forward_hook(note, with_kwargs=True) for module in owners]
     samples, generator = 0, torch.Generator().manual_seed(seed)
+    cudnn = torch.backends.cudnn.enabled
     try:
         model.eval()
+        if any(isinstance(module, nn.RNNBase) for module in flags):
+            torch.backends.cudnn.enabled = False  # its recurrent layers have no backward in eval mode
         for batch in batches:
             tracked.clear()
             samples += samples_in(batch)
@@ -214,6 +217,8 @@ def collect_moments(
             handle.remove()
         for module, flag in flags.items():
             module.training = flag
+        if torch.backends.cudnn.enabled != cudnn:
+            torch.backends.cudnn.enabled = cudnn
     if not samples:
         raise OptionError(
             "compress: the calibration data hold no batch; pass a list of batches or a DataLoader."
