@@ -29,12 +29,16 @@ DECOMPOSED := decompose_success decompose_overfactored decompose_rank decompose_
 	cp_sweep cp_collinear
 # These two read real data: set RANKFOLD_DATA.
 DECOMPOSED_DATA := tucker decompose_real
+# So do these, with the trained networks.
+COMPRESSED_DATA := resnet20 stories260k silero_vad_16k
 
 bench: $(DEV_STAMP)  ## the short benchmarks, in minutes; results go to benchmarks/results and docs/performance.md
 	for name in digits_lenet import_time basis_precision $(TIMED) memory compile exactness $(DECOMPOSED); do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 	if test -n "$$RANKFOLD_DATA"; then for name in $(DECOMPOSED_DATA); do \
-		$(BIN)/python -m benchmarks.$$name || exit 1; done; fi
+		$(BIN)/python -m benchmarks.$$name || exit 1; done; \
+	for name in $(COMPRESSED_DATA); do \
+		$(BIN)/python -m benchmarks.compress_networks --network $$name || exit 1; done; fi
 	$(BIN)/python -m benchmarks.performance_page
 
 bench-full: $(DEV_STAMP)  ## the same with more rounds and cases, then with two threads; for a quiet machine
@@ -42,7 +46,10 @@ bench-full: $(DEV_STAMP)  ## the same with more rounds and cases, then with two 
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 	for name in $(DECOMPOSED); do $(BIN)/python -m benchmarks.$$name --full || exit 1; done
 	if test -n "$$RANKFOLD_DATA"; then for name in $(DECOMPOSED_DATA); do \
-		$(BIN)/python -m benchmarks.$$name --full || exit 1; done; fi
+		$(BIN)/python -m benchmarks.$$name --full || exit 1; done; \
+	for name in $(COMPRESSED_DATA); do \
+		$(BIN)/python -m benchmarks.compress_networks --network $$name || exit 1; done; \
+	$(BIN)/python -m benchmarks.compress_finetune || exit 1; fi
 	for name in $(TIMED); do \
 		$(BIN)/python -m benchmarks.$$name --full || exit 1; \
 		$(BIN)/python -m benchmarks.$$name --threads 2 || exit 1; done

@@ -28,6 +28,10 @@ SECTIONS = (
     "compile",
     "exactness",
     "import_time",
+    "compress_resnet20",
+    "compress_finetune",
+    "compress_stories260k",
+    "compress_silero_vad_16k",
     "decompose_success",
     "decompose_overfactored",
     "decompose_rank",
@@ -38,7 +42,18 @@ SECTIONS = (
     "cp_sweep",
 )
 # Sides of a table that are not ours, by how their names begin.
-OTHERS = ("dense", "published", "TensorLy", "torch", "tltorch", "pyttb")
+OTHERS = (
+    "dense",
+    "published",
+    "TensorLy",
+    "torch",
+    "tltorch",
+    "pyttb",
+    "tensorly-torch",
+    "svd",
+    "tucker",
+    "whitened",
+)
 
 INTRODUCTION = """\
 # Performance

@@ -1,7 +1,8 @@
 """Trained networks to compress, each with its data and its own metric."""
 
+from benchmarks.networks._cifar10 import cifar10_training
 from benchmarks.networks._network import Examples, Network, NetworkData
-from benchmarks.networks._resnet20 import RESNET20, resnet20
+from benchmarks.networks._resnet20 import RESNET20, normalized, resnet20
 from benchmarks.networks._stories import STORIES260K, stories260k
 from benchmarks.networks._voice_activity import SILERO_VAD_16K, silero_vad_16k
 from rankfold._registry import Registry
@@ -11,6 +12,8 @@ __all__ = [
     "Examples",
     "Network",
     "NetworkData",
+    "cifar10_training",
+    "normalized",
     "resnet20",
     "silero_vad_16k",
     "stories260k",

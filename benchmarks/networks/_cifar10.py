@@ -9,7 +9,7 @@ from torch import Tensor
 from benchmarks.networks._files import data_root
 from rankfold.data import load_dataset
 
-__all__ = ["TRAINING_IMAGES", "cifar10"]
+__all__ = ["TRAINING_IMAGES", "cifar10", "cifar10_training"]
 
 # The first sheet of training images is lossless, the others are not.
 TRAINING_IMAGES = 5000
@@ -38,21 +38,39 @@ def cifar10(data_dir: Path | None) -> tuple[Split, Split]:
     return (training, labels["train"][: len(training)]), (_sheet(folder / "test.webp"), labels["test"])
 
 
-def _sheet(path: Path) -> Tensor:
-    """Cut a sheet of images, 100 in a row."""
+def cifar10_training(data_dir: Path | None) -> Split:
+    """All 50,000 training images, of which the sheets hold the last 45,000 with loss; the form is that of cifar10."""
+    folder = data_root(data_dir) / "cifar10"
+    if not (folder / "test.webp").exists():
+        data = load_dataset("cifar10", data_dir=data_dir, download=False)
+        return _pixels(data.train_inputs), data.train_targets
+    with np.load(folder / "labels.npz", allow_pickle=False) as file:
+        labels = torch.from_numpy(file["train"].astype(np.int64))
+    sheets = [_sheet(folder / f"train_{number}_ycc.webp", planes=True) for number in range(1, 6)]
+    return torch.cat([_sheet(folder / "train_0_lossless.webp"), *sheets])[: len(labels)], labels
+
+
+def _sheet(path: Path, planes: bool = False) -> Tensor:
+    """Cut a sheet of images, 100 in a row; as ``planes`` luma and chroma lie below each other (BT.601)."""
     from PIL import Image
 
     with Image.open(path) as image:
-        rows = torch.from_numpy(np.array(image.convert("RGB"))).view(-1, _SIDE, _TILES, _SIDE, 3)
+        pixels = np.array(image.convert("RGB"))
+    if planes:
+        offsets = np.float32([[[0]], [[128]], [[128]]])
+        y, cb, cr = pixels[..., 1].astype(np.float32).reshape(3, -1, _SIDE * _TILES) - offsets
+        rgb = np.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], -1)
+        pixels = np.clip(rgb.round(), 0, 255).astype(np.uint8)
+    rows = torch.from_numpy(pixels).view(-1, _SIDE, _TILES, _SIDE, 3)
     return rows.permute(0, 2, 4, 1, 3).reshape(-1, 3, _SIDE, _SIDE).float() / 255
 
 
 def _canonical(data_dir: Path | None) -> tuple[Split, Split]:
     data = load_dataset("cifar10", data_dir=data_dir, download=False)
+    training = _pixels(data.train_inputs[:TRAINING_IMAGES]), data.train_targets[:TRAINING_IMAGES]
+    return training, (_pixels(data.test_inputs), data.test_targets)
+
+
+def _pixels(inputs: Tensor) -> Tensor:
     mean, deviation = (torch.tensor(part).view(-1, 1, 1) for part in (_MEAN, _DEVIATION))
-
-    def pixels(inputs: Tensor) -> Tensor:
-        return inputs * deviation + mean
-
-    training = pixels(data.train_inputs[:TRAINING_IMAGES]), data.train_targets[:TRAINING_IMAGES]
-    return training, (pixels(data.test_inputs), data.test_targets)
+    return inputs * deviation + mean

@@ -11,7 +11,7 @@ from benchmarks.networks._files import weights
 from benchmarks.networks._network import Examples, Network, NetworkData
 from rankfold.models import ResNet20
 
-__all__ = ["RESNET20", "resnet20"]
+__all__ = ["RESNET20", "normalized", "resnet20"]
 
 # The weights were trained with the constants of ImageNet.
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -23,11 +23,14 @@ def resnet20() -> nn.Module:
     return ResNet20()
 
 
-def _read(data_dir: Path | None) -> NetworkData:
+def normalized(pixels: Tensor) -> Tensor:
+    """Images in [0, 1] as the network takes them."""
     mean, deviation = (torch.tensor(part).view(-1, 1, 1) for part in (_MEAN, _DEVIATION))
-    training, test = (
-        Examples(((pixels - mean) / deviation,), labels) for pixels, labels in cifar10(data_dir)
-    )
+    return (pixels - mean) / deviation
+
+
+def _read(data_dir: Path | None) -> NetworkData:
+    training, test = (Examples((normalized(pixels),), labels) for pixels, labels in cifar10(data_dir))
     return NetworkData(weights(data_dir, "cifar10_resnet20"), training, test)
 
 
