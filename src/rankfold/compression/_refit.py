@@ -167,6 +167,7 @@ def _fit(each: Refit, now: Tensor, cross: Tensor, positions: int) -> None:
     if not all(bool(tensor.isfinite().all()) for tensor in tucker.tensors):
         return
     layer.assign(tucker.to(dtype=weight.dtype))
+    torch.clear_autocast_cache()  # which holds what the layer was before
 
 
 def check_can_be_read_again(batches: Iterable[Any]) -> None:
