@@ -2,11 +2,16 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
+
+from rankfold.cli import main
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -14,7 +19,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_example_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    block, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    block, _, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names = {
         "MyNet": lambda: nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 4)),
         "loader": [(torch.randn(8, 20), torch.randint(0, 4, (8,))) for _ in range(12)],
@@ -25,8 +30,48 @@ def test_the_example_runs(tmp_path, monkeypatch, capsys):
     assert all(type(module).__module__.startswith("torch.") for module in names["plain"].modules())
 
 
+def test_a_trained_network_gets_smaller(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    _, block, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    x = torch.randn(8, 60)
+    names = {
+        "MyNet": lambda: nn.Sequential(nn.Linear(60, 50), nn.ReLU(), nn.Linear(50, 40)),
+        "batches": [x, torch.randn(8, 60)],
+        "x": x,
+    }
+    exec(block, names)
+    assert names["compression"].share <= 0.2
+    assert "layers compressed" in capsys.readouterr().out
+    assert all(type(module).__module__.startswith("torch.") for module in names["model"].modules())
+    assert (tmp_path / "small.onnx").exists()
+
+
+def test_the_command_to_compress_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (command,) = re.findall(r"^rankfold (compress .*)$", README, re.MULTILINE)
+    lines = (
+        "from torch import nn",
+        "def MyNet():",
+        "    return nn.Sequential(nn.Linear(60, 50), nn.Linear(50, 40))",
+    )
+    Path("mymodule.py").write_text("\n".join(lines), encoding="utf-8")
+    save_file(nn.Sequential(nn.Linear(60, 50), nn.Linear(50, 40)).state_dict(), "net.safetensors")
+    np.save("inputs.npy", np.random.default_rng(0).standard_normal((30, 60)))
+    try:
+        assert main(command.split()) == 0
+    finally:
+        sys.modules.pop("mymodule", None)
+    assert "parameters" in capsys.readouterr().out
+    assert Path("net-compressed.onnx").exists()
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", README))))
+def test_every_file_linked_exists(target):
+    assert (ROOT / target).is_file()
+
+
 def test_the_decomposition_says_what_its_comments_say():
-    _, block = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    _, _, block = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names = {}
     exec(block, names)
     assert names["parts"].rank == names["same"].rank == 3
