@@ -1,5 +1,6 @@
 """What the guide to compression shows is true: its blocks run, its figures are those the code gives."""
 
+import pickle
 import re
 import shlex
 import sys
@@ -90,6 +91,20 @@ def test_files_run_alone(shown: dict[str, Any]) -> None:
     wanted = shown["small"](shown["images"][1300:])
     torch.testing.assert_close(torch.from_numpy(shown["scores"]), wanted, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(shown["same"], wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_pickle_names_this_library_for_attention_only(shown: dict[str, Any]) -> None:
+    assert b"rankfold" not in pickle.dumps(shown["small"])
+    encoder = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True).eval()
+    inputs = torch.randn(2, 5, 16)
+    rankfold.compress(encoder, 2, include="linear.")
+    assert b"rankfold" not in pickle.dumps(encoder)
+    assert type(encoder.linear1) is nn.Sequential
+    assert encoder(inputs).shape == inputs.shape
+    rankfold.compress(encoder, 2, include="self_attn.*")
+    assert type(encoder.self_attn) is rankfold.layers.SplitAttention
+    assert b"rankfold" in pickle.dumps(encoder)
+    assert encoder(inputs).shape == inputs.shape
 
 
 def test_the_stored_factors_are_taken_up(shown: dict[str, Any]) -> None:
