@@ -48,10 +48,11 @@ def tensorly_als(
         linesearch: Bro's extrapolation.
         observed: mask, True where observed.
     """
-    if not isinstance(init, str):
-        init = tensorly.cp_tensor.CPTensor((np.ones(rank, init[0].dtype), [factor.copy() for factor in init]))
     data = tensor.numpy() if observed is None else (tensor * observed).numpy()
-    with tensorly.backend_context("numpy"):
+    with tensorly.backend_context("numpy"):  # tensorly-torch, once imported, makes torch the default
+        if not isinstance(init, str):
+            copies = [factor.copy() for factor in init]
+            init = tensorly.cp_tensor.CPTensor((np.ones(rank, init[0].dtype), copies))
         weights, factors = parafac(
             data,
             rank,

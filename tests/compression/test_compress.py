@@ -154,6 +154,34 @@ def test_what_the_data_never_reach_stays_dense() -> None:
     assert [row.reason for row in compression] == [None, "kept dense: the calibration data never reach it"]
 
 
+def test_what_the_outputs_do_not_depend_on_stays_dense() -> None:
+    class Detached(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features, self.head = nn.Linear(20, 20), nn.Linear(20, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.features(x).detach())
+
+    compression = rf.compress(Detached(), 2, calibration=data())
+    reasons = [row.reason for row in compression]
+    assert reasons[1] is None
+    assert reasons[0].startswith("kept dense: no gradient of the outputs reaches it")
+
+
+def test_distillation_alone_needs_no_labels() -> None:
+    model, inputs = classifier(), [x for x, _ in data()]
+    plan = FineTuning(batches=inputs, distillation=1.0)
+    assert rf.compress(model, 2, calibration=inputs, finetune=plan).compressed
+
+
+def test_frozen_models_are_not_finetuned() -> None:
+    model = classifier().requires_grad_(False)
+    with pytest.raises(OptionError, match="every parameter of the model is frozen"):
+        rf.compress(model, 2, finetune=FineTuning(batches=data()))
+    assert isinstance(model[0], nn.Linear)
+
+
 def test_failures_leave_the_model_as_it_was() -> None:
     model = classifier()
     state = copy.deepcopy(model.state_dict())

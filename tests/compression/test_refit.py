@@ -10,6 +10,7 @@ import rankfold as rf
 from rankfold import OptionError
 from rankfold.compression._moments import collect_moments
 from rankfold.compression._refit import Refit, refit_layers
+from rankfold.compression._weighted import CalibratedWeight
 
 
 def network() -> nn.Sequential:
@@ -40,7 +41,12 @@ def test_inputs_that_a_weight_can_undo_are_undone() -> None:
     data = [torch.randn(4000, 6).double()]
     key = id(dense[1].weight)
     moments = collect_moments(dense, {key: [dense[1]]}, {key: (1, 0)}, data)[0][key]
-    refit_layers(model, dense, [Refit("1", dense[1], model[1], moments)], data)
+    refit_layers(
+        model,
+        dense,
+        [Refit("1", dense[1], model[1], CalibratedWeight(dense[1].weight.detach(), moments))],
+        data,
+    )
     change = (model(data[0]) - dense(data[0])).norm() / dense(data[0]).norm()
     assert float(change.detach()) < 0.05  # what is left is the pull towards the dense weight
     torch.testing.assert_close(model[1].weight, 2 * dense[1].weight, rtol=0.15, atol=0.05)
@@ -71,7 +77,7 @@ def test_the_dense_model_and_all_flags_stay() -> None:
     key = id(dense[2].weight)
     moments = collect_moments(dense, {key: [dense[2]]}, {key: (1, 0)}, data)[0][key]
     seen = []
-    layers = [Refit("2", dense[2], model[2], moments)]
+    layers = [Refit("2", dense[2], model[2], CalibratedWeight(dense[2].weight.detach(), moments))]
     refit_layers(model, dense, layers, data, on_layer=lambda done, count: seen.append((done, count)))
     assert seen == [(1, 1)]
     assert all(torch.equal(value, state[name]) for name, value in dense.state_dict().items())

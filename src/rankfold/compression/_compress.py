@@ -111,6 +111,11 @@ def compress(
         raise OptionError(
             "compress: got a loss without calibration data; pass calibration= too, or leave out the loss."
         )
+    if finetune is not None and not any(parameter.requires_grad for parameter in model.parameters()):
+        raise OptionError(
+            "compress: every parameter of the model is frozen, so fine-tuning has nothing to train; call "
+            "model.requires_grad_(True), or leave finetune out."
+        )
     # Copied first: a model may keep what it computed, which cannot be copied with the graph of its gradients.
     refit = refit and calibration is not None
     dense = deepcopy(model) if refit or (finetune is not None and finetune.distillation) else None
@@ -222,13 +227,12 @@ def _to_refit(
     before, after, found = dict(dense.named_modules()), dict(model.named_modules()), []
     for group in weight_groups(candidates):
         name = group[0].names[0]
-        layer, weight = after[name], group[0].weight
+        layer = after[name]
         if len(group) > 1 or not isinstance(layer, FactorizedLayer):
             continue
-        assert weight is not None
-        moments = truncation.moments(weight)
-        if can_refit(layer, before[name], moments):
-            found.append(Refit(name, before[name], layer, moments))
+        weight = truncation.calibrated_weight(group)
+        if can_refit(layer, before[name], weight.moments):
+            found.append(Refit(name, before[name], layer, weight))
     return found
 
 

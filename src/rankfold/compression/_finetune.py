@@ -34,7 +34,8 @@ class FineTuning:
         lr: learning rate of SGD at its peak, over 0; it rises over the first tenth and falls to zero as a cosine.
         momentum: of SGD, in [0, 1).
         weight_decay: of SGD, at least 0.
-        distillation: share of the loss that compares the outputs with those of the dense model, in [0, 1].
+        distillation: share of the loss that compares the outputs with those of the dense model, in [0, 1]; at 1 no
+            labels are needed.
         temperature: of the softmax on both sides of that comparison, over 0.
         on_step: called after every step with its number, the number of all steps, and the loss; may raise to stop.
 
@@ -111,11 +112,7 @@ def finetune_model(model: nn.Module, plan: FineTuning, teacher: nn.Module | None
             for batch in _epoch(plan, epoch):
                 optimizer.zero_grad()
                 outputs = call_model(model, batch)
-                loss = plan.loss(outputs, batch)
-                if teacher is not None:
-                    loss = (1 - plan.distillation) * loss + plan.distillation * _distance(
-                        outputs, teacher, batch, plan.temperature
-                    )
+                loss = _loss(plan, outputs, batch, teacher)
                 loss.backward()
                 optimizer.step()
                 scheduler.step()
@@ -127,6 +124,15 @@ def finetune_model(model: nn.Module, plan: FineTuning, teacher: nn.Module | None
     finally:
         for module, flag in flags.items():
             module.training = flag
+
+
+def _loss(plan: FineTuning, outputs: Any, batch: Any, teacher: nn.Module | None) -> Tensor:
+    if teacher is None:
+        return plan.loss(outputs, batch)
+    distance = _distance(outputs, teacher, batch, plan.temperature)
+    if plan.distillation == 1:  # there may be no labels
+        return distance
+    return (1 - plan.distillation) * plan.loss(outputs, batch) + plan.distillation * distance
 
 
 def _epoch(plan: FineTuning, number: int) -> Any:

@@ -36,13 +36,18 @@ class Refit:
         name: of both layers in their models.
         dense: the layer as it was, in the dense model.
         layer: the factorised layer.
-        moments: of calibration with the dense model.
+        weight: in the norm of calibration with the dense model.
     """
 
     name: str
     dense: nn.Module
     layer: FactorizedLayer
-    moments: Moments
+    weight: CalibratedWeight
+
+    @property
+    def moments(self) -> Moments:
+        """Of calibration with the dense model."""
+        return self.weight.moments
 
 
 def can_refit(layer: FactorizedLayer, dense: nn.Module, moments: Moments) -> bool:
@@ -163,7 +168,7 @@ def _fit(each: Refit, now: Tensor, cross: Tensor, positions: int) -> None:
         moments = replace(moments, inputs=now, joint=None)
     layer = each.layer
     choice = Choice(layer.modes, tuple(layer.ranks[mode] for mode in layer.modes))
-    tucker = CalibratedWeight(target, moments).tucker(choice).rotate()
+    tucker = each.weight.moved(target, moments).tucker(choice).rotate()
     if not all(bool(tensor.isfinite().all()) for tensor in tucker.tensors):
         return
     layer.assign(tucker.to(dtype=weight.dtype))

@@ -42,28 +42,27 @@ class WeightedTruncation:
         """Why the weight cannot be approximated, or None."""
         if id(group[0].weight) not in self._moments:
             return "kept dense: the calibration data never reach it"
+        if not bool(self._moments[id(group[0].weight)].outputs.any()):
+            return "kept dense: no gradient of the outputs reaches it, so nothing tells what its errors cost"
         return None
 
     def energies(self, group: Sequence[Candidate], modes: tuple[int, ...]) -> Tensor:
         """Squares of the core of the weighted HOSVD: in the mean, how much the outputs change without its entries."""
-        return self._weighted(group).energies(modes)
+        return self.calibrated_weight(group).energies(modes)
 
     def tucker(self, group: Sequence[Candidate], choice: Choice) -> Tucker:
         """The weight at the chosen ranks, with orthonormal factors."""
         weight = group[0].weight
         assert weight is not None
-        tucker = self._weighted(group).tucker(choice).rotate()
+        tucker = self.calibrated_weight(group).tucker(choice).rotate()
         return tucker.to(dtype=weight.dtype)
 
     def error(self, group: Sequence[Candidate], approximation: Tensor) -> tuple[float, float]:
         """Weighted squared error of an approximation, and the weighted square of the weight itself."""
-        return self._weighted(group).error(approximation)
+        return self.calibrated_weight(group).error(approximation)
 
-    def moments(self, weight: Tensor) -> Moments:
-        """The moments of a weight that the calibration data reach."""
-        return self._moments[id(weight)]
-
-    def _weighted(self, group: Sequence[Candidate]) -> "CalibratedWeight":
+    def calibrated_weight(self, group: Sequence[Candidate]) -> "CalibratedWeight":
+        """The weight with its moments."""
         weight = group[0].weight
         assert weight is not None
         if id(weight) not in self._weights:
@@ -82,6 +81,12 @@ class CalibratedWeight:
     def __init__(self, weight: Tensor, moments: Moments) -> None:
         self.weight, self.moments = weight, moments
         self.incoming, self.outgoing = moments.incoming, moments.outgoing
+
+    def moved(self, target: Tensor, moments: Moments) -> "CalibratedWeight":
+        """Another weight for inputs with other moments, and the same outputs."""
+        other = CalibratedWeight(target, moments)
+        other.outputs = self.outputs
+        return other
 
     @cached_property
     def outputs(self) -> Root:
