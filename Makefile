@@ -49,7 +49,7 @@ bench-full: $(DEV_STAMP)  ## the same with more rounds and cases, then with two 
 		$(BIN)/python -m benchmarks.$$name --full || exit 1; done; \
 	for name in $(COMPRESSED_DATA); do \
 		$(BIN)/python -m benchmarks.compress_networks --network $$name || exit 1; done; \
-	$(BIN)/python -m benchmarks.compress_finetune || exit 1; fi
+	for share in 0.5 0.3; do $(BIN)/python -m benchmarks.compress_finetune --share $$share || exit 1; done; fi
 	for name in $(TIMED); do \
 		$(BIN)/python -m benchmarks.$$name --full || exit 1; \
 		$(BIN)/python -m benchmarks.$$name --threads 2 || exit 1; done

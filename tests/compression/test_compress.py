@@ -121,9 +121,8 @@ def test_finetuning_brings_accuracy_back() -> None:
 
 
 def test_finetuning_refuses() -> None:
-    for name, value in {
-        "epochs": 0, "lr": 0.0, "momentum": 1.0, "weight_decay": -1.0, "distillation": 1.5, "temperature": 0.0,
-    }.items():  # fmt: skip
+    wrong = {"epochs": 0, "lr": 0.0, "momentum": 1.0, "weight_decay": -1.0, "max_norm": 0.0}
+    for name, value in {**wrong, "distillation": 1.5, "temperature": 0.0}.items():
         with pytest.raises(OptionError, match=f"FineTuning: {name} must be"):
             FineTuning(batches=[], **{name: value})
     with pytest.raises(OptionError, match="of unknown length"):
@@ -167,6 +166,17 @@ def test_what_the_outputs_do_not_depend_on_stays_dense() -> None:
     reasons = [row.reason for row in compression]
     assert reasons[1] is None
     assert reasons[0].startswith("kept dense: no gradient of the outputs reaches it")
+
+
+def test_finetuning_keeps_the_statistics_of_batch_norm() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(20, 30), nn.BatchNorm1d(30), nn.ReLU(), nn.Linear(30, 4)).eval()
+    model[1].running_mean.normal_()
+    before = copy.deepcopy(model[1].state_dict())
+    rf.compress(model, 3, calibration=data(), finetune=FineTuning(batches=data()))
+    after = model[1].state_dict()
+    assert all(torch.equal(after[key], before[key]) for key in ("running_mean", "running_var"))
+    assert not torch.equal(after["weight"], before["weight"])
 
 
 def test_distillation_alone_needs_no_labels() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR
 
 from rankfold._errors import OptionError
@@ -26,6 +27,8 @@ def cross_entropy(outputs: Any, batch: Any) -> Tensor:
 class FineTuning:
     """How :func:`rankfold.compress` trains a model between truncation and folding, at the ranks it was given.
 
+    Batch normalisation keeps its running statistics, to which truncated layers were fitted; its weights are trained.
+
     Arguments:
         batches: a DataLoader or a list, read once per epoch, or a function that gives one from the number of the
             epoch; of pairs of inputs and targets, or what ``loss`` takes.
@@ -34,6 +37,7 @@ class FineTuning:
         lr: learning rate of SGD at its peak, over 0; it rises over the first tenth and falls to zero as a cosine.
         momentum: of SGD, in [0, 1).
         weight_decay: of SGD, at least 0.
+        max_norm: gradients are scaled to at most this norm, over 0; truncated networks have large ones at first.
         distillation: share of the loss that compares the outputs with those of the dense model, in [0, 1]; at 1 no
             labels are needed.
         temperature: of the softmax on both sides of that comparison, over 0.
@@ -58,6 +62,7 @@ class FineTuning:
     lr: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 0.0
+    max_norm: float = 1.0
     distillation: float = 0.0
     temperature: float = 4.0
     on_step: Callable[[int, int, float], None] | None = field(default=None, repr=False)
@@ -73,6 +78,7 @@ class FineTuning:
             ("lr", self.lr, 0 < self.lr < math.inf, "over 0"),
             ("momentum", self.momentum, 0 <= self.momentum < 1, "in [0, 1)"),
             ("weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "at least 0"),
+            ("max_norm", self.max_norm, self.max_norm > 0, "over 0"),
             ("distillation", self.distillation, 0 <= self.distillation <= 1, "in [0, 1]"),
             ("temperature", self.temperature, 0 < self.temperature < math.inf, "over 0"),
         )
@@ -97,6 +103,9 @@ def finetune_model(model: nn.Module, plan: FineTuning, teacher: nn.Module | None
     step = 0
     try:
         model.train()
+        for module in model.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
         optimizer = TDLRT(
             model,
             torch.optim.SGD,
@@ -114,6 +123,7 @@ def finetune_model(model: nn.Module, plan: FineTuning, teacher: nn.Module | None
                 outputs = call_model(model, batch)
                 loss = _loss(plan, outputs, batch, teacher)
                 loss.backward()
+                optimizer.clip_grad_norm_(plan.max_norm)
                 optimizer.step()
                 scheduler.step()
                 step += 1
