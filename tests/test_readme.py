@@ -79,10 +79,14 @@ def test_the_decomposition_says_what_its_comments_say():
     assert names["rf"].factor_match_score(names["parts"].tensor, names["same"].tensor) > 0.99
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"python -m benchmarks\.(\w+)", README))))
-def test_every_benchmark_named_exists_and_left_its_result(command):
+@pytest.mark.parametrize(
+    ("command", "network"),
+    sorted(set(re.findall(r"python -m benchmarks\.(\w+)(?: --network (\w+))?", README))),
+)
+def test_every_benchmark_named_exists_and_left_its_result(command, network):
     assert (ROOT / "benchmarks" / f"{command}.py").exists()
-    record = json.loads((ROOT / "benchmarks" / "results" / f"{command}.json").read_text())
+    name = f"compress_{network}" if network else command
+    record = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
     assert record["command"].startswith(f"python -m benchmarks.{command}")
 
 
@@ -125,3 +129,25 @@ def test_the_table_of_families_is_that_of_the_result():
     assert len(families) >= 11
     for family in families:
         assert f"| {family} | {' | '.join(found[family, side] for side in sides)} |" in README
+
+
+def test_the_table_of_compressed_networks_is_that_of_the_result():
+    record = json.loads((ROOT / "benchmarks" / "results" / "compress_resnet20.json").read_text())
+    found = {(row["side"], row["percent"]): row for row in record["rows"]}
+    sides = {
+        "SVD by hand, the same share of each layer": "svd",
+        "Tucker by hand, the same share": "tucker",
+        "a budget by the energy of the outputs": "whitened",
+        "TensorLy-Torch `from_conv`, Tucker": "tensorly-torch tucker",
+        "TensorLy-Torch `from_conv`, CP": "tensorly-torch cp",
+        "`compress`, no calibration": "rankfold, weights alone",
+        "`compress`": "rankfold",
+        "`compress`, `faster=True`": "rankfold, faster",
+    }
+    for label, side in sides.items():
+        cells = []
+        for percent in (70, 50, 30):
+            row = found[side, percent]
+            speeds = f"{row['speedup_batch_1']:.2f}, {row['speedup_batch_128']:.2f}"
+            cells.append(f"{100 * row['accuracy']:.1f} % ({speeds})")
+        assert f"| {label} | {' | '.join(cells)} |" in README
