@@ -1,5 +1,7 @@
 """One thread, one seed, and the same hypothesis examples on every machine."""
 
+import sys
+
 import pytest
 import torch
 from hypothesis import settings
@@ -13,3 +15,11 @@ settings.load_profile("rankfold")
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def numpy_backend_of_tensorly() -> None:
+    """tensorly-torch, which some tests import, makes torch the default of tensorly for all that follow."""
+    tensorly = sys.modules.get("tensorly")
+    if tensorly is not None and tensorly.get_backend() != "numpy":
+        tensorly.set_backend("numpy")

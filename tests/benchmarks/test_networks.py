@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import tensorly
 import torch
 from benchmarks._compress_chains import dense_layers
 from benchmarks._compress_moments import output_moments
@@ -22,6 +23,12 @@ FILES = {
 }
 # Parameters as published with the weights; the embedding and the output layer share theirs.
 PARAMETERS = {"resnet20": 269_722, "stories260k": 260_032, "silero_vad_16k": 309_633}
+
+
+@pytest.fixture(autouse=True)
+def torch_backend_of_tensorly():
+    with tensorly.backend_context("pytorch"):
+        yield
 
 
 @cache

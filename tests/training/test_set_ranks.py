@@ -204,7 +204,7 @@ def unknown_layer():
 
 
 def no_policy():
-    return network(), {"4": "half"}, {}, OptionError, "got 'half'"
+    return network(), {"4": "half"}, {}, OptionError, "got the text 'half'"
 
 
 def a_policy_that_measures():
