@@ -24,7 +24,6 @@ from rankfold._errors import (
     ShapeError,
 )
 from rankfold._version import __version__ as __version__
-from rankfold.compression import CompressedLayer, Compression, FineTuning, compress
 from rankfold.convert import (
     Budget,
     Conversion,
@@ -41,14 +40,19 @@ from rankfold.training import TDLRT, RankRecord, register_transport, set_ranks
 
 if TYPE_CHECKING:
     from rankfold import decompose
+    from rankfold.compression import CompressedLayer, Compression, FineTuning, compress
     from rankfold.decompose import CPDecomposition, Decomposition, cp, tt, tucker
     from rankfold.export import ExportRecord, export_onnx, export_program
 
 # Whoever trains networks does not wait for solvers of decompositions and exporters: they are imported at first use.
 _AT_FIRST_USE = {
     "CPDecomposition": "rankfold.decompose",
+    "CompressedLayer": "rankfold.compression",
+    "Compression": "rankfold.compression",
     "Decomposition": "rankfold.decompose",
     "ExportRecord": "rankfold.export",
+    "FineTuning": "rankfold.compression",
+    "compress": "rankfold.compression",
     "cp": "rankfold.decompose",
     "decompose": "rankfold.decompose",
     "export_onnx": "rankfold.export",

@@ -185,6 +185,16 @@ def test_distillation_alone_needs_no_labels() -> None:
     assert rf.compress(model, 2, calibration=inputs, finetune=plan).compressed
 
 
+def test_arguments_of_another_kind_are_named() -> None:
+    for message, call in {
+        "model is a str": lambda: rf.compress("net", 2),
+        "finetune is a int": lambda: rf.compress(classifier(), 2, finetune=3),
+        "got modes": lambda: rf.compress(nn.Sequential(nn.Conv2d(4, 4, 3)), 2, modes=(7,)),
+    }.items():
+        with pytest.raises(OptionError, match=message):
+            call()
+
+
 def test_frozen_models_are_not_finetuned() -> None:
     model = classifier().requires_grad_(False)
     with pytest.raises(OptionError, match="every parameter of the model is frozen"):

@@ -102,6 +102,12 @@ def compress(
         >>> bool(compression.share <= 0.5), compression.samples
         (True, 300)
     """
+    if not isinstance(model, nn.Module):
+        raise OptionError(f"compress: model is a {type(model).__name__}; pass the trained nn.Module itself.")
+    if not isinstance(finetune, FineTuning | None):
+        raise OptionError(
+            f"compress: finetune is a {type(finetune).__name__}; pass FineTuning(batches=...) or None."
+        )
     rule = as_policy(policy)
     if calibration is not None:
         _check_batches(calibration)

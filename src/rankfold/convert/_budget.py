@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from rankfold._errors import OptionError
 from rankfold.convert._parity import evaluate
@@ -134,6 +133,8 @@ def _by_multiplications(weight: WeightView, allowed: Allowed | None) -> Menu:
 
 def _multiplications(model: nn.Module, example_inputs: Any) -> float:
     """Multiply-adds of one run of the model; two operations are one multiply-add."""
+    from torch.utils.flop_counter import FlopCounterMode  # long to import, for one policy
+
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # the counter does not see into fused encoder layers
     try:

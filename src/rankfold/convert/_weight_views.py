@@ -143,6 +143,11 @@ def _view(
             # One factor alone gives a matrix of outputs against the rest: two layers instead of three.
             ways = (usual, (usual[0],), (usual[1],))
         else:
+            if not isinstance(modes, str) and not all(0 <= mode < weight.ndim for mode in modes):
+                raise OptionError(
+                    f"layer {first.names[0]!r}: got modes {tuple(modes)} for a weight of {weight.ndim} modes; pass "
+                    f"numbers from 0 to {weight.ndim - 1}, or exclude the layer."
+                )
             ways = (tuple(range(weight.ndim)) if isinstance(modes, str) else tuple(modes),)
     uses = tuple(_use(candidate, calls.get(candidate.module, ())) for candidate in group)
     groups = getattr(first.module, "groups", 1)
