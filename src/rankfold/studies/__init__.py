@@ -1,0 +1,27 @@
+"""Floor 6: claims of the literature, run and judged."""
+
+from rankfold.studies._checks import Check, Finding, judge, verdict
+from rankfold.studies._records import Case, NotRun, Record, Records, Unavailable
+from rankfold.studies._run import Missing, StudyRun, run_study
+from rankfold.studies._studies import STUDIES
+from rankfold.studies._study import Parameters, Setting, Study, Table
+
+__all__ = [
+    "STUDIES",
+    "Case",
+    "Check",
+    "Finding",
+    "Missing",
+    "NotRun",
+    "Parameters",
+    "Record",
+    "Records",
+    "Setting",
+    "Study",
+    "StudyRun",
+    "Table",
+    "Unavailable",
+    "judge",
+    "run_study",
+    "verdict",
+]

@@ -1,0 +1,12 @@
+"""The studies by name."""
+
+from rankfold._registry import Registry
+from rankfold.studies._bad_minimum import BAD_MINIMUM
+from rankfold.studies._study import Study
+
+__all__ = ["STUDIES"]
+
+STUDIES: Registry[Study] = Registry(
+    "study",
+    BAD_MINIMUM,
+)
