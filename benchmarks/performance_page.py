@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._goals import GOALS, goal_number, reached
-from benchmarks._markdown import cell, table
+from rankfold.report import markdown_cell, markdown_table
 
 __all__ = ["losses", "page", "read_results"]
 
@@ -136,7 +136,7 @@ def losses(results: Results) -> Iterator[dict[str, Any]]:
                 continue
             times = [key for key in keys if key in figures or key == "ms" or key.endswith("_ms")]
             first = min((keys.index(key) for key in times), default=len(keys))
-            what = ", ".join(f"{key} {cell(row[key])}" for key in keys[:first]).replace("_", " ")
+            what = ", ".join(f"{key} {markdown_cell(row[key])}" for key in keys[:first]).replace("_", " ")
             for key in figures:
                 value = row[key]
                 if value is not None and (value < 1 if key.startswith("speedup") else value > 1):
@@ -147,11 +147,13 @@ def section(name: str, record: dict[str, Any]) -> str:
     """Title, note and table of one result."""
     rows = record.get("summary", record["rows"])
     threads = f", {record['threads']} threads" if name.endswith("threads") else ""
-    parts = [f"## {record['title']}{threads}", record.get("note", ""), table(rows)]
+    parts = [f"## {record['title']}{threads}", record.get("note", ""), markdown_table(rows)]
     if "summary" in record:
         parts.append(f"The {len(record['rows'])} single rows are in `benchmarks/results/{name}.json`.")
     if record.get("means"):
-        means = ", ".join(f"{key.replace('_', ' ')} {cell(value)}" for key, value in record["means"].items())
+        means = ", ".join(
+            f"{key.replace('_', ' ')} {markdown_cell(value)}" for key, value in record["means"].items()
+        )
         parts.append(f"Geometric means: {means}.")
     parts.append(f"Made by `{record['command']}`.")
     return "\n\n".join(part for part in parts if part)
@@ -169,19 +171,19 @@ def page(results: Results) -> str:
         INTRODUCTION,
         "## Goals",
         "Numbers B1 to B12 are those of the design; a goal that is not reached is listed again under Where it loses.",
-        table(goals(results)),
+        markdown_table(goals(results)),
         "## Where it loses",
         "Goals that are not reached: " + (", ".join(line["goal"] for line in missed) or "none") + ".",
     ]
     if lost:
         parts += [
             f"The {len(lost)} figures in which one of our sides is slower than the other side:",
-            table(lost),
+            markdown_table(lost),
         ]
     missing = [name for name in SECTIONS if name not in results]
     parts += [section(name, record) for name, record in results.items()]
     parts += [f"## {name}\n\nNot measured yet: `python -m benchmarks.{name}`." for name in missing]
-    parts += ["## Runs", table(machines)]
+    parts += ["## Runs", markdown_table(machines)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 from benchmarks._goals import GOALS, goal_number, reached
-from benchmarks._markdown import cell, table
 from benchmarks.performance_page import PAGE, SECTIONS, losses, page, read_results
+
+from rankfold.report import markdown_cell, markdown_table
 
 RECORD = {
     "command": "python -m benchmarks.step",
@@ -69,7 +70,7 @@ def test_goals_are_found_by_their_number():
 
 
 def test_cells_and_tables():
-    assert [cell(v) for v in (None, 1.23456, 12345.6, 0.0, 2.5e-9, True, 7)] == [
+    assert [markdown_cell(v) for v in (None, 1.23456, 12345.6, 0.0, 2.5e-9, True, 7)] == [
         "-",
         "1.235",
         "12346",
@@ -78,4 +79,4 @@ def test_cells_and_tables():
         "True",
         "7",
     ]
-    assert table([{"a_b": 1}, {"c": "x|y"}]) == "| a b | c |\n|---|---|\n| 1 | - |\n| - | x\\|y |"
+    assert markdown_table([{"a_b": 1}, {"c": "x|y"}]) == "| a b | c |\n|---|---|\n| 1 | - |\n| - | x\\|y |"
