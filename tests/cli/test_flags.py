@@ -12,11 +12,13 @@ from rankfold.cli._compress_normalize import NORMALIZATIONS
 from rankfold.cli._decompose_config import FORMATS, DecomposeConfig
 from rankfold.cli._export_config import SUFFIXES, ExportConfig
 from rankfold.cli._inspect_config import InspectConfig
+from rankfold.cli._study_config import StudyConfig
 from rankfold.cli._train_config import TrainConfig
 from rankfold.convert import POLICIES
 from rankfold.data import DATASETS, TENSOR_FILES
 from rankfold.decompose import METHODS
 from rankfold.models import MODELS
+from rankfold.studies import STUDIES
 from rankfold.training import INTEGRATORS
 
 BENCH_LAYER_FLAGS = [
@@ -92,6 +94,18 @@ INSPECT_FLAGS = [
     "--policy",
     "--threads",
 ]
+STUDY_FLAGS = [
+    "--all",
+    "--data-dir",
+    "--device",
+    "--full",
+    "--help",
+    "--list",
+    "--out",
+    "--overwrite",
+    "--seed",
+    "--threads",
+]
 FLAGS = [
     "--batch-size",
     "--core-steps",
@@ -137,6 +151,7 @@ def help_text(capsys, *words):
         ("inspect", INSPECT_FLAGS),
         ("decompose", DECOMPOSE_FLAGS),
         ("export", EXPORT_FLAGS),
+        ("study", STUDY_FLAGS),
     ],
 )
 def test_flags(command, flags, capsys):
@@ -159,6 +174,12 @@ def test_the_help_of_decompose_names_every_choice(capsys):
         assert kind in text
 
 
+def test_the_help_of_study_names_every_study(capsys):
+    text = help_text(capsys, "study")
+    for name in STUDIES:
+        assert name in text
+
+
 def test_the_help_of_export_names_every_format(capsys):
     assert "{" + ",".join(SUFFIXES) + "}" in help_text(capsys, "export")
 
@@ -177,10 +198,20 @@ def test_commands(capsys):
     assert "bench-layer" in text
     assert "decompose" in text
     assert "export" in text
+    assert "study" in text
 
 
 @pytest.mark.parametrize(
-    "config", [TrainConfig, BenchLayerConfig, CompressConfig, DecomposeConfig, ExportConfig, InspectConfig]
+    "config",
+    [
+        TrainConfig,
+        BenchLayerConfig,
+        CompressConfig,
+        DecomposeConfig,
+        ExportConfig,
+        InspectConfig,
+        StudyConfig,
+    ],
 )
 def test_every_setting_is_described(config):
     described = re.findall(r"^        (\w+): ", config.__doc__ or "", re.MULTILINE)

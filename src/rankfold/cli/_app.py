@@ -16,6 +16,8 @@ from rankfold.cli._export import export
 from rankfold.cli._export_config import ExportConfig
 from rankfold.cli._inspect import inspect
 from rankfold.cli._interrupt import Interrupted
+from rankfold.cli._study import study
+from rankfold.cli._study_config import StudyConfig
 from rankfold.cli._train import train
 from rankfold.cli._train_config import TrainConfig
 
@@ -47,6 +49,8 @@ def run(argv: Sequence[str]) -> int:
             compress(command)
         elif isinstance(command, ExportConfig):
             export(command)
+        elif isinstance(command, StudyConfig):
+            study(command)
         else:
             inspect(command)
         sys.stdout.flush()

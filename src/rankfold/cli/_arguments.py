@@ -14,11 +14,20 @@ from rankfold.cli._decompose_config import DecomposeConfig, checked_decompose
 from rankfold.cli._export_config import ExportConfig, checked_export
 from rankfold.cli._inspect_config import InspectConfig, checked_inspect
 from rankfold.cli._run_folder import RunFolder
+from rankfold.cli._study_config import StudyConfig, checked_study
 from rankfold.cli._train_config import TrainConfig
 
 __all__ = ["parse"]
 
-Command = TrainConfig | CompressConfig | InspectConfig | BenchLayerConfig | DecomposeConfig | ExportConfig
+Command = (
+    TrainConfig
+    | CompressConfig
+    | InspectConfig
+    | BenchLayerConfig
+    | DecomposeConfig
+    | ExportConfig
+    | StudyConfig
+)
 
 # What may change when a run is taken up again: none of it changes what has been trained so far.
 _MAY_CHANGE = ("epochs", "threads", "data_dir", "device", "resume")
@@ -49,6 +58,8 @@ def parse(argv: Sequence[str]) -> Command:
         return checked_inspect(command)
     if isinstance(command, ExportConfig):
         return checked_export(command)
+    if isinstance(command, StudyConfig):
+        return checked_study(command)
     if command.resume is None:
         return checked(command)
     stored = RunFolder(command.resume).read_config()
@@ -73,11 +84,12 @@ def _parsed(argv: Sequence[str], defaults: TrainConfig) -> Command:
     decompose = Annotated[DecomposeConfig, tyro.conf.subcommand("decompose", prefix_name=False)]
     compress = Annotated[CompressConfig, tyro.conf.subcommand("compress", prefix_name=False)]
     export = Annotated[ExportConfig, tyro.conf.subcommand("export", prefix_name=False)]
-    commands: Any = train | compress | export | decompose | inspect | bench_layer  # pyright: ignore[reportOperatorIssue]
+    study = Annotated[StudyConfig, tyro.conf.subcommand("study", prefix_name=False)]
+    commands: Any = train | compress | export | decompose | inspect | bench_layer | study  # pyright: ignore[reportOperatorIssue]
     return tyro.cli(
         commands,
         prog="rankfold",
         description="Train networks in low-rank form, compress and export them, decompose tensors, inspect files, "
-        "time layers.",
+        "time layers, run studies.",
         args=list(argv),
     )

@@ -15,6 +15,7 @@ from rankfold.report._decomposition_summary import decomposition_summary
 from rankfold.report._layer_costs import Costs, LayerCosts, layer_costs_table, network_costs_table
 from rankfold.report._layers import layer_rows, layouts_of, saved_share
 from rankfold.report._markdown import markdown_cell, markdown_table
+from rankfold.report._records_table import records_table
 from rankfold.report._spectra import Spectrum, spectra_of, spectra_table
 from rankfold.report._stages_display import StagesDisplay
 from rankfold.report._tables import facts_table, layers_table, ranks_table, sizes, tensors_table
@@ -46,6 +47,7 @@ __all__ = [
     "markdown_table",
     "network_costs_table",
     "ranks_table",
+    "records_table",
     "saved_share",
     "sizes",
     "spectra_of",

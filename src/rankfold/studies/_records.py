@@ -1,7 +1,9 @@
 """What the cases of a study gave, and which of them have not been run."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from rankfold._errors import RankfoldError
@@ -20,7 +22,7 @@ class NotRun(RankfoldError, LookupError):  # noqa: N818 - nothing went wrong
     """A check asks for cases that have not been run, or that this size of the study does not have."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Records:
     """The records of a run beside all cases it should have.
 
@@ -73,9 +75,22 @@ class Records:
         return [case for case in self.cases if self._row(case) is None]
 
     def _row(self, case: Case) -> Record | None:
-        return next(
-            (row for row in self.rows if all(row[name] == value for name, value in case.items())), None
-        )
+        names = tuple(case)
+        if names not in self._indices:
+            index = self._indices.setdefault(names, {})
+            for row in self.rows:
+                if all(name in row for name in names):
+                    index.setdefault(_key(row, names), row)
+        return self._indices[names].get(_key(case, names))
+
+    @cached_property
+    def _indices(self) -> dict[tuple[str, ...], dict[str, Record]]:
+        return {}
+
+
+def _key(values: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    # As text, so that a tuple and the list that is read back from a file are the same.
+    return json.dumps([values[name] for name in names])
 
 
 def _fits(case: Case, choose: Callable[[Case], bool] | None, values: Mapping[str, Any]) -> bool:

@@ -1,8 +1,9 @@
 """Run the cases of a study, one after the other, and keep what each gave."""
 
 import json
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rankfold._errors import DataError, NonFiniteError
@@ -35,6 +36,9 @@ class StudyRun:
         parameters: what it was run with.
         rows: one record per case that was run.
         missing: cases that could not be run here.
+        seconds: all cases took together.
+        command: that made the run.
+        facts: versions and the machine, by name.
     """
 
     study: str
@@ -42,6 +46,9 @@ class StudyRun:
     parameters: dict[str, Any]
     rows: tuple[Record, ...] = ()
     missing: tuple[Missing, ...] = ()
+    seconds: float = 0.0
+    command: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def records(self, study: Study) -> Records:
         """The records beside the cases of the study."""
@@ -83,12 +90,14 @@ def run_study(
     total, todo = len(records.cases), records.missing
     after_case(run, total - len(todo), total)
     for number, case in enumerate(todo, total - len(todo) + 1):
+        started = time.perf_counter()
         try:
             row = {**case, **study.run(case, setting)}
         except (DataError, Unavailable) as error:
             run = replace(run, missing=(*run.missing, Missing(case, str(error))))
         else:
             run = replace(run, rows=(*run.rows, _plain(row, study.name, case)))
+        run = replace(run, seconds=run.seconds + time.perf_counter() - started)
         after_case(run, number, total)
     return run
 

@@ -1,0 +1,125 @@
+"""The page of one run: paper, claim, what was run, result, and where it did not hold."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rankfold.report import markdown_table
+from rankfold.studies._checks import Finding, judge, verdict
+from rankfold.studies._run import StudyRun
+from rankfold.studies._study import Study
+
+__all__ = ["allowed", "card", "held", "summary_of"]
+
+_LISTED = 12  # missing cases that are named; more are counted
+
+
+def card(study: Study, run: StudyRun) -> str:
+    """A run as a Markdown page; made from its records alone, so that it can be made again.
+
+    Arguments:
+        study: the study.
+        run: of this study, perhaps partial.
+
+    Returns:
+        The page, which shows ``figure.svg`` beside it.
+    """
+    records = run.records(study)
+    findings = judge(study.checks, records)
+    parts = [
+        f"# {study.title}",
+        f"**Verdict: {verdict(findings)}** ({held(findings)}).",
+        f"Claim: {study.claim}",
+        f"Paper: {study.paper}.",
+    ]
+    if run.rows:
+        parts.append(f"![{study.title}](figure.svg)")
+    parts += ["## What was run", *_what_was_run(run, len(records.cases))]
+    tables = [table for table in study.tables(records) if table.rows]
+    if tables:
+        parts.append("## Result")
+    for table in tables:
+        parts += [f"{table.title}:", markdown_table(table.rows)]
+    parts += ["## Checks", markdown_table([_row(finding) for finding in findings])]
+    parts += ["## Where it did not hold", *_failures(findings)]
+    if study.remarks:
+        parts += ["## Remarks", "\n".join(f"- {remark}" for remark in study.remarks)]
+    return "\n\n".join(parts) + "\n"
+
+
+def summary_of(study: Study, run: StudyRun) -> dict[str, Any]:
+    """A run in one line: name, verdict, checks that held, cases, seconds."""
+    findings = judge(study.checks, run.records(study))
+    total = len(study.cases(run.parameters))
+    return {
+        "study": study.name,
+        "verdict": verdict(findings),
+        "checks": held(findings),
+        "cases": f"{len(run.rows)} of {total}",
+        "size": run.size,
+        "seconds": round(run.seconds, 1),
+    }
+
+
+def held(findings: Sequence[Finding]) -> str:
+    """How many checks held, and how many are not decided."""
+    yes, no = (sum(finding.holds is outcome for finding in findings) for outcome in (True, False))
+    undecided = len(findings) - yes - no
+    text = f"{yes} of {yes + no} checks hold"
+    return f"{text}, {undecided} not decided" if undecided else text
+
+
+def allowed(finding: Finding) -> str:
+    """The bounds of a check as they stand in a table."""
+    least, most = finding.least, finding.most
+    if least is None:
+        return f"<= {most:.6g}"
+    if most is None:
+        return f">= {least:.6g}"
+    return f"{least:.6g} to {most:.6g}"
+
+
+def _row(finding: Finding) -> dict[str, Any]:
+    outcomes = {True: "yes", False: "**no**", None: "not decided"}
+    return {
+        "check": finding.name,
+        "what has to hold": finding.statement,
+        "measured": finding.value,
+        "allowed": allowed(finding),
+        "holds": outcomes[finding.holds],
+    }
+
+
+def _what_was_run(run: StudyRun, total: int) -> Iterator[str]:
+    facts = run.facts
+    size = f"{run.size} size, {len(run.rows)} of {total} cases, {run.seconds:.0f} s"
+    where = ", ".join(f"{name} {value}" for name, value in facts.items())
+    yield f"`{run.command}`: {size}." + (f" On {where}." if facts else "")
+    yield markdown_table([{"parameter": name, "value": str(value)} for name, value in run.parameters.items()])
+    if run.missing:
+        lines = [f"- {_words(missing.case)}: {missing.reason}" for missing in run.missing[:_LISTED]]
+        more = len(run.missing) - _LISTED
+        if more > 0:
+            lines.append(f"- and {more} more")
+        yield "Cases that could not be run here:\n\n" + "\n".join(lines)
+    left = total - len(run.rows) - len(run.missing)
+    if left:
+        yield f"The run was stopped before its end: {left} cases are missing, the same command goes on with them."
+
+
+def _failures(findings: Sequence[Finding]) -> Iterator[str]:
+    lines = [
+        f"- {finding.name}: {finding.statement}; measured "
+        f"{'no finite number' if finding.value is None else f'{finding.value:.4g}'}, allowed {allowed(finding)}."
+        for finding in findings
+        if finding.holds is False
+    ]
+    lines += [
+        f"- {finding.name}: {finding.statement}; not decided: {finding.reason}."
+        for finding in findings
+        if finding.holds is None
+    ]
+    yield "\n".join(lines) if lines else "Every check held."
+
+
+def _words(case: Any) -> str:
+    return ", ".join(f"{name} {value}" for name, value in case.items())

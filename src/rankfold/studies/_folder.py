@@ -1,0 +1,177 @@
+"""The files of a run of a study; every one is complete under its name or not there at all."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rankfold._checkpoint import atomic_path
+from rankfold._errors import CheckpointError
+from rankfold._registry import Registry
+from rankfold.report import markdown_table
+from rankfold.studies._card import card, summary_of
+from rankfold.studies._checks import judge, verdict
+from rankfold.studies._figure import draw_study
+from rankfold.studies._run import Missing, StudyRun
+from rankfold.studies._study import Study
+
+__all__ = ["StudyFolder", "write_index"]
+
+_FORMAT = "rankfold-study-1"
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """A folder with study.json, card.md, figure.png and figure.svg.
+
+    Arguments:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def json(self) -> Path:
+        """Everything: settings, records, what is missing, checks, verdict."""
+        return self.path / "study.json"
+
+    @property
+    def card(self) -> Path:
+        """The page to read."""
+        return self.path / "card.md"
+
+    def read(self, study: Study) -> StudyRun | None:
+        """The run that is there; None where there is none.
+
+        Raises:
+            CheckpointError: the file is damaged or of another study.
+        """
+        if not self.json.is_file():
+            return None
+        try:
+            stored = json.loads(self.json.read_text(encoding="utf-8"))
+            if stored["format"] != _FORMAT:
+                raise ValueError(f"format {stored['format']!r}")
+            run = StudyRun(
+                study=stored["study"],
+                size=stored["size"],
+                parameters=dict(stored["parameters"]),
+                rows=tuple(dict(row) for row in stored["records"]),
+                missing=tuple(Missing(dict(one["case"]), str(one["reason"])) for one in stored["missing"]),
+                seconds=float(stored["seconds"]),
+                command=str(stored["command"]),
+                facts=dict(stored["facts"]),
+            )
+            if not all(isinstance(row, dict) for row in stored["records"]):
+                raise ValueError("a record is no object")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{self.json}: not readable as the run of a study ({error}); restore the file, or run the study anew "
+                "with --overwrite."
+            ) from None
+        if run.study != study.name:
+            raise CheckpointError(
+                f"{self.json}: holds the study {run.study}, not {study.name}; name another folder with --out."
+            )
+        return run
+
+    def write_records(self, study: Study, run: StudyRun) -> None:
+        """Write study.json.
+
+        Raises:
+            CheckpointError: the folder cannot be made or written.
+        """
+        findings = judge(study.checks, run.records(study))
+        content: dict[str, Any] = {
+            "format": _FORMAT,
+            "study": study.name,
+            "title": study.title,
+            "claim": study.claim,
+            "paper": study.paper,
+            "verdict": verdict(findings),
+            "command": run.command,
+            "size": run.size,
+            "parameters": run.parameters,
+            "facts": run.facts,
+            "seconds": round(run.seconds, 1),
+            "checks": [
+                {
+                    "name": finding.name,
+                    "statement": finding.statement,
+                    "least": finding.least,
+                    "most": finding.most,
+                    "value": finding.value,
+                    "holds": finding.holds,
+                    "reason": finding.reason,
+                }
+                for finding in findings
+            ],
+            "missing": [{"case": dict(one.case), "reason": one.reason} for one in run.missing],
+            "records": list(run.rows),
+        }
+        self._make()
+        _write(self.json, _json_by_lines(content))
+
+    def write_pages(self, study: Study, run: StudyRun) -> str | None:
+        """Write card.md and the figures.
+
+        Returns:
+            A sentence if there is no figure, otherwise None.
+
+        Raises:
+            CheckpointError: the folder cannot be made or written.
+        """
+        self._make()
+        without = draw_study(study, run.records(study), self.path)
+        _write(self.card, card(study, run))
+        return without
+
+    def _make(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.path}: the folder cannot be made ({error.strerror}); name another with --out."
+            ) from None
+
+
+def write_index(studies: Registry[Study], place: Path) -> None:
+    """Write ``README.md``, a line for every study that has a folder in ``place``.
+
+    Arguments:
+        studies: the studies that are known.
+        place: holds one folder per study.
+
+    Raises:
+        CheckpointError: a run is damaged, or the file cannot be written.
+    """
+    rows = []
+    for study in studies.values():
+        run = StudyFolder(place / study.name).read(study)
+        if run is not None:
+            row = summary_of(study, run)
+            rows.append({**row, "study": f"[{study.name}]({study.name}/card.md)", "claim": study.claim})
+    text = (
+        "# Claims of the literature, run and judged\n\n"
+        "Each line is a run of `rankfold study NAME`; its page says what was run, what was measured and where the "
+        "claim did not hold. A verdict is computed from the run: holds (every check), holds in part, does not hold "
+        "(no check), not decided.\n\n" + markdown_table(rows) + "\n"
+    )
+    _write(place / "README.md", text)
+
+
+def _json_by_lines(content: dict[str, Any]) -> str:
+    """JSON with one line per record, check and missing case."""
+    parts = []
+    for name, value in content.items():
+        if name in ("checks", "missing", "records") and value:
+            lines = ",\n  ".join(json.dumps(one, allow_nan=False) for one in value)
+            parts.append(f' "{name}": [\n  {lines}\n ]')
+        else:
+            parts.append(f' "{name}": {json.dumps(value, allow_nan=False)}')
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _write(file: Path, text: str) -> None:
+    with atomic_path(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")
