@@ -2,6 +2,7 @@
 
 from rankfold._registry import Registry
 from rankfold.studies._bad_minimum import BAD_MINIMUM
+from rankfold.studies._overparam_als import OVERPARAM_ALS
 from rankfold.studies._study import Study
 
 __all__ = ["STUDIES"]
@@ -9,4 +10,5 @@ __all__ = ["STUDIES"]
 STUDIES: Registry[Study] = Registry(
     "study",
     BAD_MINIMUM,
+    OVERPARAM_ALS,
 )
