@@ -466,3 +466,16 @@ class Endless(IterableDataset):
 def test_batches_of_unknown_length_are_refused_at_once(batches: Any) -> None:
     with pytest.raises(OptionError, match="of unknown length"):
         FineTuning(batches=batches)
+
+
+@pytest.mark.parametrize(
+    "batch", [torch.zeros(3, 5), (torch.zeros(3, 16, dtype=torch.int64), None), {"wrong": torch.zeros(3, 16)}]
+)
+def test_batches_that_the_model_does_not_take(batch: Any) -> None:
+    model = perceptron()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(
+        OptionError, match=r"compress: the model fails on a calibration batch of shape \(3, \d+\)"
+    ):
+        rf.compress(model, rf.Budget(params=0.5), calibration=[batch])
+    assert all(bool((model.state_dict()[name] == value).all()) for name, value in before.items())

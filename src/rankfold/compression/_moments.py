@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rankfold._errors import NonFiniteError, OptionError
+from rankfold._errors import NonFiniteError, OptionError, RankfoldError
 from rankfold.compression._patches import for_products, gradient_rows, is_lookup, patches, window_size
 from rankfold.convert import tensors_in
 
@@ -200,7 +200,7 @@ def collect_moments(
             samples += samples_in(batch)
             with torch.inference_mode(False), torch.enable_grad():
                 watching = True
-                outputs = call_model(model, batch)
+                outputs = _outputs(model, batch)
                 watching = False
                 if not tracked:
                     continue
@@ -233,6 +233,22 @@ def collect_moments(
                 )
             found[key] = moments
     return found, samples
+
+
+def _outputs(model: nn.Module, batch: Any) -> Any:
+    """As :func:`call_model`, for a batch that nothing has been said of yet."""
+    try:
+        return call_model(model, batch)
+    except RankfoldError:
+        raise
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        values = batch.values() if isinstance(batch, Mapping) else [model_input(batch)]
+        shapes = " and ".join(str(tuple(value.shape)) for value in values if isinstance(value, Tensor))
+        first = str(error).partition("\n")[0]
+        raise OptionError(
+            f"compress: the model fails on a calibration batch of shape {shapes} ({first}); pass batches that it "
+            "takes, as tensors, pairs of inputs and targets, or mappings of keyword arguments."
+        ) from error
 
 
 def call_model(model: nn.Module, batch: Any) -> Any:

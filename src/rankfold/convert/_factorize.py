@@ -17,7 +17,6 @@ from rankfold.convert._replace import replace_module
 from rankfold.convert._select import Selector
 from rankfold.convert._truncation import PlainTruncation, Truncation
 from rankfold.convert._weight_views import choose_ranks, layer_options
-from rankfold.formats import Tucker
 from rankfold.layers import FactorizedLayer
 from rankfold.ranks import Choice, Fraction, RankPolicy, as_policy
 
@@ -142,13 +141,7 @@ def _assign(
         tucker = truncation.tucker(group, Choice(choice.modes, ranks))
     except NonFiniteError as error:
         raise NonFiniteError(f"layer {group[0].names[0]!r}: {error}") from error
-    core = tucker.core
-    if rescale:
-        length = torch.linalg.vector_norm(core)
-        core = core * (torch.linalg.vector_norm(weight) / torch.where(length > 0, length, 1.0))
-    layer.assign(Tucker(core, tucker.factors))
-    for parameter in (layer.core, *layer.factors.values()):
-        parameter.requires_grad_(weight.requires_grad)
+    layer.assign_approximation(tucker, weight, rescale=rescale)
 
 
 def _swap(model: nn.Module, candidates: list[Candidate]) -> None:

@@ -266,13 +266,7 @@ class FactorizedLayer(nn.Module):
         with torch.no_grad():
             ranks = [layer.core.shape[mode] for mode in layer.modes]
             tucker = Tucker.from_dense(weight.detach(), ranks=ranks, modes=layer.modes)
-            core = tucker.core
-            if rescale:
-                length = torch.linalg.vector_norm(core)
-                core = core * (torch.linalg.vector_norm(weight) / torch.where(length > 0, length, 1.0))
-            layer.assign(Tucker(core, tucker.factors))
-        for parameter in (layer.core, *layer.factors.values()):
-            parameter.requires_grad_(weight.requires_grad)
+        layer.assign_approximation(tucker, weight, rescale=rescale)
         return layer
 
     @classmethod
@@ -305,6 +299,23 @@ class FactorizedLayer(nn.Module):
             factor = tucker.factors[mode]
             assert factor is not None
             replace_data(parameter, factor)
+
+    @torch.no_grad()
+    def assign_approximation(self, tucker: Tucker, weight: Tensor, *, rescale: bool = False) -> None:
+        """Take over a Tucker value that stands for a dense weight; parameters ask for gradients as the weight does.
+
+        Arguments:
+            tucker: as for :meth:`assign`.
+            weight: what it approximates.
+            rescale: scale the core to the norm of the weight.
+        """
+        core = tucker.core
+        if rescale:
+            length = torch.linalg.vector_norm(core)
+            core = core * (torch.linalg.vector_norm(weight) / torch.where(length > 0, length, 1.0))
+        self.assign(Tucker(core, tucker.factors))
+        for parameter in (self.core, *self.factors.values()):
+            parameter.requires_grad_(weight.requires_grad)
 
     @torch.no_grad()
     def reserve(self, core_shape: Sequence[int]) -> None:
