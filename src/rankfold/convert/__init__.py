@@ -7,6 +7,7 @@ from rankfold.convert._conversion import Conversion, ConvertedLayer
 from rankfold.convert._factorize import convert_layers, factorize
 from rankfold.convert._fold import densify, factorized_layers, fold, fold_in_place
 from rankfold.convert._latency import Latency
+from rankfold.convert._orthogonalize import OrthogonalizedLayer, orthogonalize
 from rankfold.convert._parity import outputs, relative_difference, same_noise, tensors_in
 from rankfold.convert._policies import POLICIES, PolicyInfo, parse_policy
 from rankfold.convert._rules import RULES, ConversionRule
@@ -24,6 +25,7 @@ __all__ = [
     "ConversionRule",
     "ConvertedLayer",
     "Latency",
+    "OrthogonalizedLayer",
     "PlainTruncation",
     "PolicyInfo",
     "Timings",
@@ -37,6 +39,7 @@ __all__ = [
     "fold",
     "fold_in_place",
     "on_split_attention",
+    "orthogonalize",
     "outputs",
     "parse_policy",
     "relative_difference",

@@ -7,7 +7,15 @@ from rankfold.layers._embedding import Embedding
 from rankfold.layers._execution import EXECUTIONS
 from rankfold.layers._linear import Linear
 from rankfold.layers._machine import Machine, calibrate
+from rankfold.layers._neurons import NeuronLayout, neuron_layout
 from rankfold.layers._one_pass import OnePass
+from rankfold.layers._orthogonal import (
+    OrthogonalWeight,
+    merge_orthogonal,
+    orthogonal_matrices,
+    orthogonal_weights,
+    redraw_blocks,
+)
 from rankfold.layers._resize import replace_data
 from rankfold.layers._transposed_linear import TransposedLinear
 
@@ -21,9 +29,16 @@ __all__ = [
     "FactorizedLayer",
     "Linear",
     "Machine",
+    "NeuronLayout",
     "OnePass",
+    "OrthogonalWeight",
     "SplitAttention",
     "TransposedLinear",
     "calibrate",
+    "merge_orthogonal",
+    "neuron_layout",
+    "orthogonal_matrices",
+    "orthogonal_weights",
+    "redraw_blocks",
     "replace_data",
 ]

@@ -2,6 +2,8 @@
 
 from rankfold.training._loop import EpochMetrics, Progress, evaluate, fit
 from rankfold.training._optimizer import TDLRT
+from rankfold.training._orthogonal_descent import OrthogonalDescent
+from rankfold.training._orthogonality_penalty import orthogonality_penalty
 from rankfold.training._records import RankRecord
 from rankfold.training._set_ranks import set_ranks
 from rankfold.training._transport import TRANSPORT_RULES, TransportRule, register_transport
@@ -13,11 +15,13 @@ __all__ = [
     "TRANSPORT_RULES",
     "EpochMetrics",
     "Integrator",
+    "OrthogonalDescent",
     "Progress",
     "RankRecord",
     "TransportRule",
     "evaluate",
     "fit",
+    "orthogonality_penalty",
     "register_transport",
     "set_ranks",
 ]
