@@ -117,6 +117,23 @@ def test_loewdin_is_the_nearest(size: int, seed: int) -> None:  # E3
         assert nearest <= torch.linalg.matrix_norm(matrix - build(matrix)) + 1e-12
 
 
+def test_loewdin_where_lapack_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix, calls, original = random(2, 5, 5), [], torch.linalg.svd
+
+    def stubborn(argument: Tensor) -> tuple[Tensor, ...]:
+        calls.append(argument)
+        if len(calls) == 1:
+            raise torch.linalg.LinAlgError("did not converge")
+        return original(argument)
+
+    wanted = loewdin(matrix)
+    monkeypatch.setattr(torch.linalg, "svd", stubborn)
+    torch.testing.assert_close(loewdin(matrix), wanted)
+    assert len(calls) == 2
+    calls.clear()
+    assert torch.autograd.gradcheck(loewdin, matrix.requires_grad_())
+
+
 @pytest.mark.parametrize("size", [1, 5, 16, 48])
 def test_newton_schulz_is_loewdin(size: int) -> None:  # E3
     for seed in range(5):

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rankfold._errors import OptionError
+from rankfold.linalg._precision import spectrum_dtype
 from rankfold.linalg._square import require_regular, square
 
 __all__ = ["loewdin", "newton_schulz"]
@@ -27,7 +28,7 @@ def loewdin(matrix: Tensor) -> Tensor:
     its own adjoint; a gradient G of Q gives M the gradient ``U [(UᵀGV - VᵀGᵀU) / (s_i + s_j)] Vᵀ``.
 
     Arguments:
-        matrix: ``(..., d, d)``, not singular. Half precision is computed and returned in float32.
+        matrix: ``(..., d, d)``, not singular. Half precision is returned in float32; computed is in float64.
 
     Returns:
         ``(..., d, d)`` orthogonal; its determinant has the sign of that of the matrix. Differentiable once.
@@ -53,7 +54,7 @@ def loewdin(matrix: Tensor) -> Tensor:
 class _Polar(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, matrix: Tensor) -> Tensor:
-        u, s, vh = torch.linalg.svd(matrix)
+        u, s, vh = (part.to(matrix.dtype) for part in _singular(matrix.to(spectrum_dtype(matrix))))
         if s.numel():
             ratio = s[..., -1] / torch.where(s[..., 0] > 0, s[..., 0], 1.0)
             require_regular(ratio, matrix.shape[-1], matrix.dtype, "loewdin")
@@ -66,6 +67,19 @@ class _Polar(torch.autograd.Function):
         u, s, vh = ctx.saved_tensors
         turned = u.mT @ gradients[0] @ vh.mT
         return u @ ((turned - turned.mT) / (s.unsqueeze(-1) + s.unsqueeze(-2))) @ vh
+
+
+def _singular(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Singular vectors and values, also where LAPACK's divide and conquer stops at a harmless matrix.
+
+    It was seen to, in float32 and near the identity, and not for the transpose.
+    """
+    try:
+        u, s, vh = torch.linalg.svd(matrix)
+    except torch.linalg.LinAlgError:
+        v, s, uh = torch.linalg.svd(matrix.mT)
+        u, vh = uh.mT, v.mT
+    return u, s, vh
 
 
 def newton_schulz(matrix: Tensor, iterations: int = 30) -> Tensor:
