@@ -76,7 +76,7 @@ def _singular(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     try:
         u, s, vh = torch.linalg.svd(matrix)
-    except torch.linalg.LinAlgError:
+    except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
         v, s, uh = torch.linalg.svd(matrix.mT)
         u, vh = uh.mT, v.mT
     return u, s, vh
