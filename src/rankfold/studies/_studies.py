@@ -1,16 +1,22 @@
 """The studies by name."""
 
 from rankfold._registry import Registry
+from rankfold.studies._adaptive_methods import ADAPTIVE_METHODS
 from rankfold.studies._bad_minimum import BAD_MINIMUM
+from rankfold.studies._deflation import DEFLATION
 from rankfold.studies._lazy_training import LAZY_TRAINING
 from rankfold.studies._overparam_als import OVERPARAM_ALS
+from rankfold.studies._rf_nt_nn import RF_NT_NN
 from rankfold.studies._study import Study
 
 __all__ = ["STUDIES"]
 
 STUDIES: Registry[Study] = Registry(
     "study",
+    ADAPTIVE_METHODS,
     BAD_MINIMUM,
+    DEFLATION,
     LAZY_TRAINING,
     OVERPARAM_ALS,
+    RF_NT_NN,
 )
