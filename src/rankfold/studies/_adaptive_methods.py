@@ -337,7 +337,7 @@ ADAPTIVE_METHODS = Study(
         "An epsilon of 1e-6 or more is needed for the full AdaGrad but not enough for the bound of D1; see the table.",
         "Shah, Kyrillidis and Sanghavi 2018 (Minimum norm solutions do not always generalize well for "
         "over-parameterized problems) scale the first feature of the counter-example down and report that an adaptive "
-        "method is then right where the minimum norm is wrong. We know their settings from memory only. That the "
+        "method is then right where the minimum norm is wrong. Their exact settings were not at hand. That the "
         "minimum norm is wrong below a scale that we derive does come out. That AdaGrad is right does not: with the "
         "root its direction is sign(X^T y) at every scale, which scores both classes above 0; without the root what "
         "it learns does not depend on the scale. What is right is the fixed preconditioner that undoes the scale.",
