@@ -69,7 +69,7 @@ def tabulate(records: Records) -> list[Table]:
     half_times, sharpness = [], []
     for row in timed:
         kind = {"order": row["order"], "m": row["m"], "delta": row["delta"]}
-        sizes = {f"a_{index + 1} t_{index + 1}": _mean_time(row, index) for index in range(len(WEIGHTS))}
+        sizes = {f"component {index + 1}": _mean_time(row, index) for index in range(len(WEIGHTS))}
         half_times.append({**kind, **sizes})
         shares = [share for run in row["ahead"] for share in run if share >= 0]
         sharpness.append(

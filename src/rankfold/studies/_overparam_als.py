@@ -320,8 +320,8 @@ OVERPARAM_ALS = Study(
         "The paper proves a bound of order r²; that the constant is 1 and the change so sharp is our observation, with "
         "the reason: r² products of columns span all products of the ranges of two factors.",
         "Sequential ALS is cp(method='als'); Jacobi ALS updates all modes from the same factors by pseudo-inverses. A "
-        "Jacobi sweep gives three models, one new factor with the two it came from; the best of them is judged. The "
-        "three new factors together are no fit.",
+        "Jacobi sweep gives three models, one new factor with the two it came from; the best of them is judged, not "
+        "the three new factors together.",
         "A run fits from the sweep on in which its relative error first falls below 1e-4, whether it stays there or "
         "not. Starts are normal numbers, and both methods have the same ones.",
         "The claim needs no lower bound: that fewer than r² components fail is no part of the paper, and where the "
