@@ -3,6 +3,7 @@
 from rankfold._registry import Registry
 from rankfold.studies._adaptive_methods import ADAPTIVE_METHODS
 from rankfold.studies._bad_minimum import BAD_MINIMUM
+from rankfold.studies._compression_curve import COMPRESSION_CURVE
 from rankfold.studies._deflation import DEFLATION
 from rankfold.studies._lazy_training import LAZY_TRAINING
 from rankfold.studies._overparam_als import OVERPARAM_ALS
@@ -15,6 +16,7 @@ STUDIES: Registry[Study] = Registry(
     "study",
     ADAPTIVE_METHODS,
     BAD_MINIMUM,
+    COMPRESSION_CURVE,
     DEFLATION,
     LAZY_TRAINING,
     OVERPARAM_ALS,
