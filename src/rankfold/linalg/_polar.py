@@ -87,9 +87,9 @@ def newton_schulz(matrix: Tensor, iterations: int = 30) -> Tensor:
 
     Each step maps every singular value s to ``(3 s - s³) / 2`` and leaves the singular vectors. Values in (0, 1] rise
     towards 1, small ones by a factor of 1.5 a step, and near 1 the error squares: ``1 - s -> 3 (1 - s)² / 2``. So the
-    matrix is first divided by a bound of its largest singular value, the smaller of the Frobenius norm and
-    ``sqrt(|M|₁ |M|∞)``. With 30 steps all values that are not below 1e-4 of that bound end at 1 to rounding; what
-    is smaller stays below 1, and the result is not orthogonal. Zero stays zero.
+    matrix is first divided by a bound of its largest singular value, the root of the smaller one of the Frobenius
+    norm and the largest row sum of ``|MᵀM|``. With 30 steps all values that are not below 1e-4 of that bound end at 1
+    to rounding; what is smaller stays below 1, and the result is not orthogonal. Zero stays zero.
 
     Arguments:
         matrix: ``(..., d, d)``. Half precision is computed and returned in float32.
@@ -120,9 +120,10 @@ def newton_schulz(matrix: Tensor, iterations: int = 30) -> Tensor:
         return work
     largest = work.abs().amax((-2, -1), keepdim=True).detach()
     work = work / torch.where(largest > 0, largest, 1.0)  # so that no square overflows
-    sums = work.abs().sum(-1).amax(-1) * work.abs().sum(-2).amax(-1)
-    bound = torch.minimum(work.square().sum((-2, -1)), sums).clamp(min=1.0).sqrt()
-    work = work / bound[..., None, None]
+    gram = work.mT @ work
+    rows, whole = gram.abs().sum(-1).amax(-1), torch.linalg.vector_norm(gram, dim=(-2, -1))
+    # The largest entry is 1 now, and so no bound is below it, except for zero.
+    work = work / torch.minimum(rows, whole).clamp(min=1.0).sqrt()[..., None, None]
     for _ in range(iterations):
         work = 1.5 * work - 0.5 * work @ (work.mT @ work)
     return work
