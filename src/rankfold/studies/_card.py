@@ -34,13 +34,13 @@ def card(study: Study, run: StudyRun) -> str:
     if run.rows:
         parts.append(f"![{study.title}](figure.svg)")
     parts += ["## What was run", *_what_was_run(run, len(records.cases))]
+    parts += ["## Result", markdown_table([_row(finding) for finding in findings])]
+    parts += ["## Where it did not hold", *_failures(findings)]
     tables = [table for table in study.tables(records) if table.rows]
     if tables:
-        parts.append("## Result")
+        parts.append("## In numbers")
     for table in tables:
         parts += [f"{table.title}:", markdown_table(table.rows)]
-    parts += ["## Checks", markdown_table([_row(finding) for finding in findings])]
-    parts += ["## Where it did not hold", *_failures(findings)]
     if study.remarks:
         parts += ["## Remarks", "\n".join(f"- {remark}" for remark in study.remarks)]
     return "\n\n".join(parts) + "\n"
