@@ -212,6 +212,8 @@ COMPRESSION_CURVE = Study(
         "in all layers that have so many; the paper takes one share of the full rank instead.",
         "Magnitude pruning spreads its rounds over one training, without rewinding or a second one; the lottery "
         "tickets of the paper train several times.",
+        "The quick size trains a few hundred steps on some of the images: it compares the methods with each other, not "
+        "with published points, which are of long trainings.",
         "The paper's own recipe is not public in full, and its baselines are below those of current recipes.",
     ),
 )

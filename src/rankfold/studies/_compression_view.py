@@ -20,10 +20,11 @@ __all__ = ["plot", "tables"]
 _TITLES = {**{method.name: method.title for method in METHODS.values()}, "matrix_dlrt": "matrix DLRT"}
 _NUMBERS = {name: number for number, name in enumerate(_TITLES) if name not in ("dense", "matrix_dlrt")}
 _NUMBERS["matrix_dlrt"] = 6
+_TICKS = (100, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1)  # of the share of parameters kept, in percent
 
 
 def tables(records: Records) -> list[Table]:
-    """One table of points and one of margins for each network, and how much of each network was run.
+    """For each network a table of points, one of margins and the published ones beside them.
 
     Arguments:
         records: perhaps partial.
@@ -35,13 +36,14 @@ def tables(records: Records) -> list[Table]:
     for network in _networks(records):
         found = points(records.found(network=network))
         rows = [_measured(records, point) for point in found]
-        made.append(Table(NETWORKS[network].title, [*rows, *_published(network)]))
+        made.append(Table(NETWORKS[network].title, rows))
         margins = _margins(found)
         if margins:
             title = (
                 f"{NETWORKS[network].title}: TDLRT less the others at its compressions of {HIGH:g} % and more"
             )
             made.append(Table(title, margins))
+        made += _published(network)
     return made
 
 
@@ -67,21 +69,27 @@ def _measured(records: Records, point: Point) -> dict[str, Any]:
         "seconds": round(point.seconds, 2),
         "diverged": f"{point.diverged} of {point.seeds}",
         "trainings": f"{len(done)} of {len(wanted)}",
-        "source": "measured",
     }
 
 
-def _published(network: str) -> list[dict[str, Any]]:
+def _published(network: str) -> list[Table]:
+    """One table for each source of published points."""
+    entries = [entry for entry in PUBLISHED if entry.network == network]
     return [
-        {
-            "method": _TITLES[entry.method],
-            "fewer parameters (%)": compression,
-            "accuracy (%)": accuracy,
-            "source": f"published: {entry.source}",
-        }
-        for entry in PUBLISHED
-        if entry.network == network
-        for compression, accuracy in entry.points
+        Table(
+            f"{NETWORKS[network].title}, published ({source})",
+            [
+                {
+                    "method": _TITLES[entry.method],
+                    "fewer parameters (%)": compression,
+                    "accuracy (%)": accuracy,
+                }
+                for entry in entries
+                if entry.source == source
+                for compression, accuracy in entry.points
+            ],
+        )
+        for source in dict.fromkeys(entry.source for entry in entries)
     ]
 
 
@@ -124,10 +132,10 @@ def plot(records: Records, figure: "Figure") -> None:
             if entry.network == network:
                 _draw_published(axes, entry)
         axes.set_xscale("log")
-        axes.invert_xaxis()
+        axes.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
+        axes.set_xticks([], minor=True)
+        axes.set_xlim(*_kept_range(found, network))
         axes.set(title=NETWORKS[network].title, xlabel="parameters kept (%)", ylabel="test accuracy (%)")
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter("")
     labelled: dict[str, Any] = {}
     for axes in panels:
         handles, labels = axes.get_legend_handles_labels()
@@ -135,6 +143,18 @@ def plot(records: Records, figure: "Figure") -> None:
     if labelled:
         names = sorted(labelled, key=lambda label: label.startswith("published"))
         figure.legend([labelled[name] for name in names], names, loc="outside lower center", ncols=4)
+
+
+def _kept_range(found: list[Point], network: str) -> tuple[float, float]:
+    """The axis from most to least, some room at both ends; the dense network is a line and takes none."""
+    kept = [100 - point.compression for point in found if point.method != "dense"]
+    kept += [
+        100 - compression
+        for entry in PUBLISHED
+        if entry.network == network and entry.method != "dense"
+        for compression, _ in entry.points
+    ]
+    return 1.2 * max(kept, default=100.0), max(min(kept, default=1.0), 0.01) / 1.2
 
 
 def _draw_measured(axes: "Axes", found: list[Point]) -> None:
