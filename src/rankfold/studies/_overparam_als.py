@@ -317,8 +317,9 @@ OVERPARAM_ALS = Study(
     tables=_tables,
     plot=_plot,
     remarks=(
-        "The paper proves a bound of order r²; that the constant is 1 and the change so sharp is our observation, with "
-        "the reason: r² products of columns span all products of the ranges of two factors.",
+        "The abstract says k = O(r²), also for targets with noise, which are not tried here. That r² are enough "
+        "without noise, and the change so sharp, has this reason: r² products of columns in general position span all "
+        "products of the ranges of two factors.",
         "Sequential ALS is cp(method='als'); Jacobi ALS updates all modes from the same factors by pseudo-inverses. A "
         "Jacobi sweep gives three models, one new factor with the two it came from; the best of them is judged, not "
         "the three new factors together.",
