@@ -8,6 +8,7 @@ from rankfold.studies._deflation import DEFLATION
 from rankfold.studies._lazy_training import LAZY_TRAINING
 from rankfold.studies._overparam_als import OVERPARAM_ALS
 from rankfold.studies._rf_nt_nn import RF_NT_NN
+from rankfold.studies._small_singular_values import SMALL_SINGULAR_VALUES
 from rankfold.studies._study import Study
 
 __all__ = ["STUDIES"]
@@ -21,4 +22,5 @@ STUDIES: Registry[Study] = Registry(
     LAZY_TRAINING,
     OVERPARAM_ALS,
     RF_NT_NN,
+    SMALL_SINGULAR_VALUES,
 )
