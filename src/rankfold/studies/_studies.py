@@ -5,6 +5,7 @@ from rankfold.studies._adaptive_methods import ADAPTIVE_METHODS
 from rankfold.studies._bad_minimum import BAD_MINIMUM
 from rankfold.studies._compression_curve import COMPRESSION_CURVE
 from rankfold.studies._deflation import DEFLATION
+from rankfold.studies._integrator_guarantees import INTEGRATOR_GUARANTEES
 from rankfold.studies._lazy_training import LAZY_TRAINING
 from rankfold.studies._overparam_als import OVERPARAM_ALS
 from rankfold.studies._rf_nt_nn import RF_NT_NN
@@ -19,6 +20,7 @@ STUDIES: Registry[Study] = Registry(
     BAD_MINIMUM,
     COMPRESSION_CURVE,
     DEFLATION,
+    INTEGRATOR_GUARANTEES,
     LAZY_TRAINING,
     OVERPARAM_ALS,
     RF_NT_NN,
