@@ -402,9 +402,9 @@ ORTHOGONAL_TRAINING = Study(
         "Free matrices start at the identity. The batch normalisation and the classifier are trained as usual.",
         "Methods that turn neurons are those whose matrices are orthogonal to rounding; descent with 2 iterations and "
         "the penalty are shown beside them and are no part of the checks on accuracy and energy.",
-        "A block is drawn anew after every epoch. Gram-Schmidt and Löwdin take longest and are trained in the full size "
-        "only.",
-        "The bounds of E4 are choices of ours at the order of magnitude that one draw gave; what the method promises is "
-        "the fall from row to row.",
+        "A block is drawn anew after every epoch. Gram-Schmidt and Löwdin take longest and are trained in the full "
+        "size only.",
+        "The bounds of E4 are choices of ours, at the order of magnitude that one draw gave; what the method promises "
+        "is the fall from row to row.",
     ),
 )
