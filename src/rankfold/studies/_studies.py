@@ -9,6 +9,7 @@ from rankfold.studies._integrator_guarantees import INTEGRATOR_GUARANTEES
 from rankfold.studies._lazy_training import LAZY_TRAINING
 from rankfold.studies._orthogonal_training import ORTHOGONAL_TRAINING
 from rankfold.studies._overparam_als import OVERPARAM_ALS
+from rankfold.studies._rank_evolution import RANK_EVOLUTION
 from rankfold.studies._rf_nt_nn import RF_NT_NN
 from rankfold.studies._small_singular_values import SMALL_SINGULAR_VALUES
 from rankfold.studies._study import Study
@@ -25,6 +26,7 @@ STUDIES: Registry[Study] = Registry(
     LAZY_TRAINING,
     ORTHOGONAL_TRAINING,
     OVERPARAM_ALS,
+    RANK_EVOLUTION,
     RF_NT_NN,
     SMALL_SINGULAR_VALUES,
 )
