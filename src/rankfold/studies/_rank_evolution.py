@@ -97,13 +97,12 @@ RANK_EVOLUTION = Study(
         "network_runs": 1,
         "trainings": [
             ["dense", "full", 0.0, 1],
-            ["augmented", "full", 0.05, 10],
             ["augmented", "full", 0.1, 10],
             ["augmented", "full", 0.2, 10],
             ["augmented", "full", 0.3, 10],
             ["augmented", 2, 0.1, 10],
         ],
-        "core_steps": [1, 4, 16],
+        "core_steps": [1, 16],
         "dead_zone_tolerances": [0.02, 0.04, 0.08, 0.16, 0.32],
         "rates": [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512],
         "dead_zone_steps": 120,
@@ -111,7 +110,7 @@ RANK_EVOLUTION = Study(
         "start_steps": 300,
         "matched_rates": [0.5, 0.1],
         "matched_tolerances": [0.2, 0.1, 0.05],
-        "matched_runs": 2,
+        "matched_runs": 3,
         "halvings": 6,
     },
     full={
