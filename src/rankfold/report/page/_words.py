@@ -1,0 +1,52 @@
+"""Names from outside as text that cannot reorder, hide or break the page around it."""
+
+import re
+
+__all__ = ["shortened", "visible"]
+
+# C0 and C1 controls except tab and newline, which HTML forbids; lone surrogates, which UTF-8 cannot hold; marks
+# that reorder the text around them (Unicode Standard Annex 9) or show nothing at all.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\uffff]"
+)
+
+
+def visible(text: str) -> str:
+    """The text with characters that are not seen, or that reorder others, written as their numbers.
+
+    Arguments:
+        text: anything.
+
+    Returns:
+        Text that UTF-8 and HTML can hold; not escaped yet.
+
+    Example:
+        >>> visible("conv" + chr(0x202E) + "1")
+        'conv[U+202E]1'
+    """
+    return _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
+
+
+def shortened(text: str, most: int) -> str:
+    """A long name made short, for places where it cannot wrap.
+
+    Words between dots become letters, the first ones first and numbers never, for it is the numbers that tell layers
+    apart; if that is not enough the middle is left out.
+
+    Arguments:
+        text: the name.
+        most: characters allowed, at least 3.
+
+    Example:
+        >>> shortened("encoder.layers.12.attention.out_proj", 17), shortened("fluorescence", 7)
+        ('e.l.12.a.out_proj', 'flu…nce')
+    """
+    words = text.split(".")
+    for place, word in enumerate(words[:-1]):
+        if len(".".join(words)) > most and word and not any(letter.isdigit() for letter in word):
+            words[place] = word[0]
+    short = ".".join(words)
+    if len(short) <= most:
+        return short
+    left = most // 2
+    return f"{text[:left]}…{text[len(text) - (most - left - 1) :]}"

@@ -1,0 +1,243 @@
+"""Pages for the tests, and a reader of what they became."""
+
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from math import exp, nan
+
+from rankfold.report.page import (
+    BarChart,
+    Code,
+    Fact,
+    Group,
+    HeatMap,
+    Items,
+    LayerRecord,
+    Line,
+    LineChart,
+    Mark,
+    ModeSpectrum,
+    Page,
+    Quantity,
+    RankChange,
+    Section,
+    Table,
+    Text,
+    TrainingRecord,
+)
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+HOSTILE = (
+    "<script>document.title='owned'</script>",
+    "\"'><img src=x onerror=\"document.title='owned'\">",
+    "</title></svg></style><b>&amp;&lt;",
+    "layer" * 80,
+    "סדר.שכבה",
+    "conv\u202e1gnihton\u2066",
+    "nul\x00 bell\x07 lone\ud800",
+    "{{ 7 * 7 }}{% raw %}",
+    "模型·層·🙂",
+    "",
+    "]]></script><!--",
+)
+
+
+@dataclass
+class Node:
+    tag: str
+    attributes: dict[str, str | None]
+    parent: "Node | None" = None
+    children: list["Node"] = field(default_factory=list)
+    own: list[str] = field(default_factory=list)
+
+    def all(self, *tags):
+        for child in self.children:
+            if child.tag in tags or not tags:
+                yield child
+            yield from child.all(*tags)
+
+    def one(self, tag):
+        return next(self.all(tag))
+
+    @property
+    def text(self):
+        return "".join(part if isinstance(part, str) else part.text for part in self.own)
+
+    def get(self, name):
+        return self.attributes.get(name)
+
+
+class _Reader(HTMLParser):
+    """A tree; every end tag must fit, and every attribute come once."""
+
+    def __init__(self):
+        super().__init__(convert_charrefs=True)
+        self.root = self.at = Node("", {})
+
+    def handle_starttag(self, tag, attrs):
+        assert len({name for name, _ in attrs}) == len(attrs), (tag, attrs)
+        node = Node(tag, dict(attrs), self.at)
+        self.at.children.append(node)
+        self.at.own.append(node)
+        if tag not in VOID:
+            self.at = node
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.at = self.at.parent
+
+    def handle_endtag(self, tag):
+        assert self.at.tag == tag, f"</{tag}> closes <{self.at.tag}>"
+        self.at = self.at.parent
+
+    def handle_data(self, data):
+        self.at.own.append(data)
+
+
+def parsed(text):
+    reader = _Reader()
+    reader.feed(text)
+    reader.close()
+    assert reader.at is reader.root
+    return reader.root
+
+
+def shape(node):
+    """The tags and names of attributes below a node, without any text."""
+    return [(child.tag, sorted(child.attributes), shape(child)) for child in node.children]
+
+
+def every_block(name="conv1", other="linear"):
+    """A page with all kinds of blocks, in which outside names stand wherever they can."""
+    x = tuple(float(at) for at in range(12))
+    lines = LineChart(
+        title=name,
+        description=f"About {name}.",
+        x_label=name,
+        y_label=name,
+        x=x,
+        lines=(
+            Line(name, tuple(exp(-at) if at != 4 else nan for at in range(12))),
+            Line(other, tuple(at / 11 if at % 3 else None for at in range(12))),
+        ),
+        y_log=True,
+        marks=(Mark(3.0, name), Mark(5.0, other, 1)),
+    )
+    steps = LineChart(
+        title="Ranks",
+        description="Held until the next.",
+        x_label="step",
+        y_label="rank",
+        x=tuple(10.0 * at for at in range(60)),
+        lines=(Line("mode 0", tuple(float(60 - at) for at in range(60))),),
+        steps=True,
+    )
+    bars = BarChart(
+        title="Parameters",
+        description=f"Of {name}.",
+        label="layer",
+        value_label="parameters",
+        names=(name, other, "third"),
+        bars=(Line("dense", (100.0, 50.0, None)), Line(name, (10.0, -5.0, 0.0))),
+    )
+    heat = HeatMap(
+        title="Ranks over time",
+        description="Shares.",
+        row_label="layer",
+        column_label="step",
+        value_label="share",
+        rows=(name, other),
+        columns=(0.0, 10.0, 20.0),
+        values=((0.1, 0.5, None), (1.0, nan, 0.25)),
+    )
+    table = Table(
+        caption=f"Layers of {name}",
+        columns=("layer", "kind", "parameters", "share"),
+        rows=(
+            (name, "Conv2d", 10, Quantity(0.1, "10 %")),
+            (other, name, 9, Quantity(0.7, "70 %")),
+            ("third", "Linear", None, Quantity(None, "-")),
+            ("fourth", "Linear", 100, Quantity(0.05, "5 %")),
+        ),
+        note=f"Note on {name}.",
+    )
+    return Page(
+        title=name,
+        subtitle=other,
+        facts=(Fact(name="accuracy", value="97 %", twin="98 %", note=name), Fact(name=name, value="1")),
+        twin=f"the dense run {name}",
+        sections=(
+            Section("Did it work?", (Text(name), Text(other, warning=True), lines, steps)),
+            Section(name, (table, bars, heat, Group(summary=name, blocks=(lines, Text("inside"))))),
+            Section("What next?", (Items((name, other)), Code(f"rankfold train {name}", other))),
+        ),
+        about={name: other},
+    )
+
+
+def training_record(
+    name="low", *, layers=2, records=3, modes=2, dense=False, epochs=3, accuracy=0.95, **settings
+):
+    """A run as plain data, of any size."""
+    shapes = (40, 30, 3, 3)[:modes]
+    changes, found = {}, []
+    steps = tuple(
+        RankChange(
+            step=10 * (at + 1),
+            before=tuple(max(1, size - at) for size in shapes),
+            ranks=tuple(max(1, size - at - 1 + at * mode % 7) for mode, size in enumerate(shapes)),
+            error=0.1 / (at + 1),
+            capped=False,
+        )
+        for at in range(records)
+    )
+    for number in range(layers):
+        layer = f"blocks.{number}.conv"
+        whole = 1
+        for size in shapes:
+            whole *= size
+        spectra = tuple(
+            ModeSpectrum(mode=mode, size=size, values=tuple(exp(-at / 5) for at in range(size // 2)))
+            for mode, size in enumerate(shapes)
+        )
+        if not dense:
+            changes[layer] = steps
+        found.append(
+            LayerRecord(
+                name=layer,
+                kind="Conv2d",
+                shape=shapes,
+                modes=() if dense else tuple(range(modes)),
+                ranks=None if dense else tuple(max(1, size // 2) for size in shapes),
+                parameters_dense=whole,
+                parameters=whole if dense else whole // 4,
+                flops_dense=100 * whole,
+                flops=100 * whole if dense else 30 * whole,
+                spectra=spectra,
+            )
+        )
+    metrics = tuple(
+        {
+            "epoch": epoch,
+            "train_loss": 1 / epoch,
+            "train_accuracy": accuracy,
+            "test_loss": 1.1 / epoch,
+            "test_accuracy": accuracy,
+            "learning_rate": 0.1,
+            "seconds": 2.0,
+            "parameters": sum(layer.parameters for layer in found) + 10,
+            "compression": 0.5,
+        }
+        for epoch in range(1, epochs + 1)
+    )
+    usual = {"model": "lenet5", "data": "digits", "tolerance": 0.1, "epochs": epochs, "dense": dense}
+    return TrainingRecord(
+        name=name,
+        settings={**usual, **settings},
+        metrics=metrics,
+        changes=changes,
+        layers=tuple(found),
+        versions={"rankfold": "1.0"},
+        command="rankfold train",
+    )

@@ -1,0 +1,146 @@
+"""What the page of a decomposition says."""
+
+from copy import deepcopy
+from dataclasses import replace
+
+from tests.report.page.pages import parsed
+
+from rankfold.report.page import (
+    BarChart,
+    DecompositionRecord,
+    LineChart,
+    ModeFactor,
+    ModeSpectrum,
+    decomposition_page,
+    render_page,
+)
+
+SUMMARY = {
+    "file": "somewhere/cube.npy",
+    "format": "cp",
+    "shape": [5, 4, 3],
+    "dtype": "float64",
+    "ranks": [2],
+    "relative_error": 0.0123,
+    "method": "als",
+    "rank": 2,
+    "weights": [3.0, 1.0],
+    "shares": [0.9, 0.1],
+    "agreement": {"runs": 5, "agreeing": 3, "exact": False, "reached": True, "sentence": "confirmed: 3 of 5"},
+    "degeneracy": {"largest_weight": 1.0, "smallest_cosine": 0.0, "suspected": False, "warning": None},
+    "core_consistency": 98.76,
+    "rank_path": [
+        {"rank": 1, "relative_error": 0.5, "bic": 10.0, "evidence": 40.0},
+        {"rank": 2, "relative_error": 0.0123, "bic": -3.0, "evidence": 7.0},
+        {"rank": 3, "relative_error": None, "bic": 4.0, "evidence": 0.5},
+    ],
+    "trace": [
+        {"seconds": 0.1, "relative_error": 0.9, "method": "als", "rank": 1},
+        {"seconds": 0.2, "relative_error": 0.1, "method": "als", "rank": 2},
+        {"seconds": 0.3, "relative_error": None, "method": "als", "rank": 2},
+    ],
+    "interrupted": False,
+    "seconds": 1.5,
+    "settings": {"file": "somewhere/cube.npy", "rank": "auto", "seed": 7, "ranks": []},
+    "versions": {"rankfold": "1.0", "torch": "2.9"},
+}
+
+
+def record(name="run", *, columns=2, **changes):
+    return DecompositionRecord(
+        name=name,
+        summary={**deepcopy(SUMMARY), **changes},
+        numbers=26,
+        factors=tuple(
+            ModeFactor(
+                mode=mode, columns=tuple(tuple(float(at + c) for at in range(n)) for c in range(columns))
+            )
+            for mode, n in enumerate((5, 4, 3))
+        ),
+        spectra=(),
+        command="rankfold decompose somewhere/cube.npy --seed 7",
+    )
+
+
+def charts(page, kind=LineChart):
+    return {
+        block.title: block for section in page.sections for block in section.blocks if isinstance(block, kind)
+    }
+
+
+def test_headline():
+    facts = {fact.name: (fact.value, fact.twin) for fact in decomposition_page([record()], ["run"]).facts}
+    assert facts == {
+        "relative error": ("0.0123", ""),
+        "rank": ("2", ""),
+        "numbers": ("26", "60 dense"),
+        "core consistency": ("98.8 %", ""),
+        "time": ("1.5 s", ""),
+    }
+
+
+def test_components_rank_path_and_trace():
+    page = decomposition_page([record()], ["run"])
+    lines = charts(page)
+    assert [line.values for line in lines["Mode 2"].lines] == [(0.0, 1.0, 2.0), (1.0, 2.0, 3.0)]
+    assert lines["Evidence of each rank"].lines[0].values == (40.0, 7.0, 0.5)
+    assert lines["Evidence of each rank"].marks[0].x == 2.0
+    assert [line.values for line in lines["Error on the way"].lines] == [(0.9, None, None), (None, 0.1, None)]
+    assert charts(page, BarChart)["Components"].bars[0].values == (0.9, 0.1)
+    text = parsed(render_page(page)).text
+    assert "confirmed: 3 of 5" in text
+    assert "rankfold decompose somewhere/cube.npy --seed 7" in text
+    assert "torch 2.9" in text
+
+
+def test_many_components_get_charts_of_seven():
+    page = decomposition_page([record(columns=40)], ["run"])
+    mode = [title for title in charts(page) if title.startswith("Mode 0")]
+    assert mode == [f"Mode 0, components {start} to {start + 6}" for start in (1, 8, 15, 22)]
+    assert "The last 12 are not drawn." in charts(page)[mode[-1]].description
+
+
+def test_warnings_and_advice():
+    suspected = {
+        **SUMMARY["degeneracy"],
+        "suspected": True,
+        "warning": "warning: two components nearly cancel",
+    }
+    unsure = {**SUMMARY["agreement"], "reached": False, "sentence": "unsure: no two agree"}
+    one = record(degeneracy=suspected, agreement=unsure, core_consistency=12.0, interrupted=True)
+    tree = parsed(render_page(decomposition_page([one], ["run"])))
+    warnings = [node.text for node in tree.all("p") if node.get("class") == "warning"]
+    assert len(warnings) == 2
+    items = " ".join(node.text for node in tree.all("li"))
+    for words in ("--restarts", "core consistency is 12.0 %", "--nonnegative", "'run/factors.safetensors'"):
+        assert words in items
+
+
+def test_a_tucker_core_has_spectra_and_a_train_has_none():
+    plain = {key: SUMMARY[key] for key in SUMMARY if key not in ("rank", "shares", "weights", "agreement")}
+    plain |= {
+        "format": "tucker",
+        "ranks": [2, 4, 3],
+        "rank_path": [],
+        "degeneracy": {},
+        "core_consistency": None,
+    }
+    spectrum = ModeSpectrum(mode=0, size=5, values=(4.0, 1.0))
+    one = replace(record(), summary=plain, spectra=(spectrum,))
+    page = decomposition_page([one], ["run"])
+    chart = charts(page)["Spectrum of mode 0"]
+    assert chart.lines[0].values == (1.0, 0.25, None, None, None)
+    assert (chart.marks[0].x, chart.marks[0].label) == (2.0, "cut at 2 of 5")
+    assert ("ranks", "2x4x3") in [(fact.name, fact.value) for fact in page.facts]
+    train = replace(one, summary={**plain, "format": "tt"}, spectra=(), factors=())
+    text = parsed(render_page(decomposition_page([train], ["run"]))).text
+    assert "cores instead of components" in text
+    assert "The ranks were given." in text
+
+
+def test_side_by_side():
+    page = decomposition_page([record("a"), record("b", relative_error=0.5)], ["a", "b"])
+    tree = parsed(render_page(page))
+    rows = [[cell.text for cell in row.children] for row in tree.all("tr")]
+    assert ["b", "cp", "2", "0.5", "26", "als", "98.8 %", "1.5"] in rows
+    assert "Run b" in [node.text for node in tree.all("summary")]
