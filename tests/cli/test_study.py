@@ -41,7 +41,7 @@ def test_list(capsys, tmp_path):
 def test_a_study_leaves_a_folder_and_a_line(capsys, tmp_path):
     assert main(["study", "small", "--threads", "1"]) == 0
     text = capsys.readouterr().out
-    assert "small: holds in part (1 of 2 checks hold, 1 not decided), 3 of 3 cases" in text
+    assert "small: holds in part (1 of 2 checks hold, 1 not part of this size), 3 of 3 cases" in text
     folder = tmp_path / "runs" / "studies"
     assert sorted(file.name for file in (folder / "small").iterdir()) == [
         "card.md",

@@ -12,6 +12,7 @@ from rankfold._registry import Registry
 from rankfold.studies import (
     Check,
     Finding,
+    NotPart,
     NotRun,
     Records,
     Setting,
@@ -49,7 +50,7 @@ def test_a_check_does_not_judge_a_part():
     records = Records([{"n": 0}, {"n": 1}], [{"n": 1, "x": 5}])
     with pytest.raises(NotRun, match="1 of 2 cases"):
         records.where()
-    with pytest.raises(NotRun, match="not part of this size"):
+    with pytest.raises(NotPart, match="not part of this size"):
         records.where(n=3)
     assert [row["x"] for row in records.found()] == [5]
     assert records.missing == [{"n": 0}]
@@ -102,6 +103,16 @@ def test_verdict(outcomes, words):
         Finding(name="c", statement="s", least=0, most=None, value=1.0, holds=holds) for holds in outcomes
     ]
     assert verdict(findings) == words
+
+
+def test_checks_of_another_size_do_not_count():
+    records = done().records(SMALL)
+    findings = judge(SMALL.checks[::2], records)
+    assert [finding.part for finding in findings] == [True, False]
+    assert verdict(findings) == "holds"
+    text = card(dataclasses.replace(SMALL, checks=SMALL.checks[::2]), done())
+    assert "**Verdict: holds** (1 of 1 checks hold, 1 not part of this size)." in text
+    assert "Every check of this size held." in text
 
 
 # -- runs ------------------------------------------------------------------------------------------------
@@ -238,7 +249,7 @@ def test_the_index_lists_what_is_there(tmp_path):
     write_index(studies, tmp_path)
     text = (tmp_path / "README.md").read_text()
     assert (
-        "| [small](small/card.md) | holds in part | 1 of 2 checks hold, 1 not decided | 3 of 3 | quick |"
+        "| [small](small/card.md) | holds in part | 1 of 2 checks hold, 1 not part of this size | 3 of 3 | quick |"
         in text
     )
     assert "absent" not in text

@@ -61,11 +61,13 @@ def summary_of(study: Study, run: StudyRun) -> dict[str, Any]:
 
 
 def held(findings: Sequence[Finding]) -> str:
-    """How many checks held, and how many are not decided."""
+    """How many checks held, are not decided, and are not part of this size."""
     yes, no = (sum(finding.holds is outcome for finding in findings) for outcome in (True, False))
-    undecided = len(findings) - yes - no
+    other = sum(not finding.part for finding in findings)
+    undecided = len(findings) - yes - no - other
     text = f"{yes} of {yes + no} checks hold"
-    return f"{text}, {undecided} not decided" if undecided else text
+    text += f", {undecided} not decided" if undecided else ""
+    return f"{text}, {other} not part of this size" if other else text
 
 
 def allowed(finding: Finding) -> str:
@@ -85,7 +87,7 @@ def _row(finding: Finding) -> dict[str, Any]:
         "what has to hold": finding.statement,
         "measured": finding.value,
         "allowed": allowed(finding),
-        "holds": outcomes[finding.holds],
+        "holds": outcomes[finding.holds] if finding.part else "not part of this size",
     }
 
 
@@ -116,9 +118,9 @@ def _failures(findings: Sequence[Finding]) -> Iterator[str]:
     lines += [
         f"- {finding.name}: {finding.statement}; not decided: {finding.reason}."
         for finding in findings
-        if finding.holds is None
+        if finding.holds is None and finding.part
     ]
-    yield "\n".join(lines) if lines else "Every check held."
+    yield "\n".join(lines) if lines else "Every check of this size held."
 
 
 def _words(case: Any) -> str:

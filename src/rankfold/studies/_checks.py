@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rankfold.studies._records import NotRun, Records
+from rankfold.studies._records import NotPart, NotRun, Records
 
 __all__ = ["Check", "Finding", "judge", "verdict"]
 
@@ -36,6 +36,7 @@ class Finding:
         value: what was measured; None if it could not be, or is not finite.
         holds: whether it lies within the bounds; None if that is not decided.
         reason: why it is not decided, or why there is no value.
+        part: whether this size of the study has the cases of the check; if not, it does not count.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Finding:
     value: float | None
     holds: bool | None
     reason: str | None = None
+    part: bool = True
 
 
 def judge(checks: Sequence[Check], records: Records) -> list[Finding]:
@@ -70,10 +72,11 @@ def _finding(check: Check, records: Records) -> Finding:
     value: float | None = None
     holds: bool | None = None
     reason: str | None = None
+    part = True
     try:
         measured = float(check.measure(records))
     except NotRun as error:
-        reason = str(error)
+        reason, part = str(error), not isinstance(error, NotPart)
     else:
         if math.isfinite(measured):
             value = measured
@@ -89,6 +92,7 @@ def _finding(check: Check, records: Records) -> Finding:
         value=value,
         holds=holds,
         reason=reason,
+        part=part,
     )
 
 
@@ -99,13 +103,14 @@ def verdict(findings: Sequence[Finding]) -> str:
         findings: of all checks.
 
     Returns:
-        One of the four; the last where no check failed and one is not decided.
+        One of the four; the last where no check failed and one is not decided. Checks that are not part of this size
+        do not count.
 
     Example:
         >>> verdict([])
         'not decided'
     """
-    outcomes = {finding.holds for finding in findings}
+    outcomes = {finding.holds for finding in findings if finding.part}
     if False in outcomes:
         return "holds in part" if True in outcomes else "does not hold"
     return "holds" if outcomes == {True} else "not decided"

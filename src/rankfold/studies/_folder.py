@@ -103,6 +103,7 @@ class StudyFolder:
                     "value": finding.value,
                     "holds": finding.holds,
                     "reason": finding.reason,
+                    "part": finding.part,
                 }
                 for finding in findings
             ],
@@ -153,9 +154,9 @@ def write_index(studies: Registry[Study], place: Path) -> None:
             rows.append({**row, "study": f"[{study.name}]({study.name}/card.md)", "claim": study.claim})
     text = (
         "# Claims of the literature, run and judged\n\n"
-        "Each line is a run of `rankfold study NAME`; its page says what was run, what was measured and where the "
-        "claim did not hold. A verdict is computed from the run: holds (every check), holds in part, does not hold "
-        "(no check), not decided.\n\n" + markdown_table(rows) + "\n"
+        "Each line is a run of `rankfold study NAME`; its page says what was run, what was measured and where the claim "
+        "did not hold. A verdict is computed from the run: holds (every check of this size), holds in part, does not "
+        "hold (no check), not decided.\n\n" + markdown_table(rows) + "\n"
     )
     _write(place / "README.md", text)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rankfold._errors import RankfoldError
 
-__all__ = ["Case", "NotRun", "Record", "Records", "Unavailable"]
+__all__ = ["Case", "NotPart", "NotRun", "Record", "Records", "Unavailable"]
 
 Case = Mapping[str, Any]
 Record = dict[str, Any]
@@ -19,7 +19,11 @@ class Unavailable(RankfoldError, RuntimeError):  # noqa: N818 - nothing went wro
 
 
 class NotRun(RankfoldError, LookupError):  # noqa: N818 - nothing went wrong
-    """A check asks for cases that have not been run, or that this size of the study does not have."""
+    """A check asks for cases that have not been run."""
+
+
+class NotPart(NotRun):
+    """A check asks for cases that this size of the study does not have."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,12 @@ class Records:
             At least one record, in the order of the cases.
 
         Raises:
-            NotRun: the run has no such case, or one of them has no record yet.
+            NotPart: the run has no such case.
+            NotRun: one of them has no record yet.
         """
         wanted = [case for case in self.cases if _fits(case, choose, values)]
         if not wanted:
-            raise NotRun("not part of this size")
+            raise NotPart("not part of this size")
         found = [self._row(case) for case in wanted]
         rows = [row for row in found if row is not None]
         if len(rows) < len(wanted):
