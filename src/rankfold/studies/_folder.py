@@ -155,8 +155,8 @@ def write_index(studies: Registry[Study], place: Path) -> None:
     text = (
         "# Claims of the literature, run and judged\n\n"
         "Each line is a run of `rankfold study NAME`; its page says what was run, what was measured and where the "
-        "claim did not hold. A verdict is computed from the run: holds (every check of this size), holds in part, does not "
-        "hold (no check), not decided.\n\n" + markdown_table(rows) + "\n"
+        "claim did not hold. A verdict is computed from the run: holds (every check of this size), holds in part, "
+        "does not hold (no check), not decided.\n\n" + markdown_table(rows) + "\n"
     )
     _write(place / "README.md", text)
 
