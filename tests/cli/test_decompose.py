@@ -123,6 +123,7 @@ def test_a_search_for_the_rank(solver, folder, capsys):
         "mode_1.csv",
         "mode_2.csv",
         "rank_path.png",
+        "report.html",
         "summary.json",
     ]
     told = summary(run)
@@ -190,7 +191,11 @@ def test_tensor_train(solver, folder, capsys):
     assert solver.calls[0][3] == {"tolerance": 0.1}
     assert "12 instead of 60" in capsys.readouterr().out
     assert isinstance(load_decomposition(folder / "run" / "factors.safetensors"), TT)
-    assert sorted(file.name for file in (folder / "run").iterdir()) == ["factors.safetensors", "summary.json"]
+    assert sorted(file.name for file in (folder / "run").iterdir()) == [
+        "factors.safetensors",
+        "report.html",
+        "summary.json",
+    ]
 
 
 def test_where_results_go_without_out(solver, folder, capsys):

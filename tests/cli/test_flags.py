@@ -12,6 +12,7 @@ from rankfold.cli._compress_normalize import NORMALIZATIONS
 from rankfold.cli._decompose_config import FORMATS, DecomposeConfig
 from rankfold.cli._export_config import SUFFIXES, ExportConfig
 from rankfold.cli._inspect_config import InspectConfig
+from rankfold.cli._report_config import ReportConfig
 from rankfold.cli._study_config import StudyConfig
 from rankfold.cli._train_config import TrainConfig
 from rankfold.convert import POLICIES
@@ -94,6 +95,7 @@ INSPECT_FLAGS = [
     "--policy",
     "--threads",
 ]
+REPORT_FLAGS = ["--help", "--out"]
 STUDY_FLAGS = [
     "--all",
     "--data-dir",
@@ -152,6 +154,7 @@ def help_text(capsys, *words):
         ("decompose", DECOMPOSE_FLAGS),
         ("export", EXPORT_FLAGS),
         ("study", STUDY_FLAGS),
+        ("report", REPORT_FLAGS),
     ],
 )
 def test_flags(command, flags, capsys):
@@ -199,6 +202,7 @@ def test_commands(capsys):
     assert "decompose" in text
     assert "export" in text
     assert "study" in text
+    assert "report" in text
 
 
 @pytest.mark.parametrize(
@@ -211,6 +215,7 @@ def test_commands(capsys):
         ExportConfig,
         InspectConfig,
         StudyConfig,
+        ReportConfig,
     ],
 )
 def test_every_setting_is_described(config):

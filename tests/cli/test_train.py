@@ -11,7 +11,14 @@ from rankfold.data import load_dataset
 from rankfold.models import build_model
 from rankfold.training import evaluate
 
-FILES = ["checkpoint.safetensors", "config.json", "metrics.jsonl", "model.safetensors", "ranks.jsonl"]
+FILES = [
+    "checkpoint.safetensors",
+    "config.json",
+    "metrics.jsonl",
+    "model.safetensors",
+    "ranks.jsonl",
+    "report.html",
+]
 
 
 def lines(file):

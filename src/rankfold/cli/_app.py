@@ -16,6 +16,8 @@ from rankfold.cli._export import export
 from rankfold.cli._export_config import ExportConfig
 from rankfold.cli._inspect import inspect
 from rankfold.cli._interrupt import Interrupted
+from rankfold.cli._report import report
+from rankfold.cli._report_config import ReportConfig
 from rankfold.cli._study import study
 from rankfold.cli._study_config import StudyConfig
 from rankfold.cli._train import train
@@ -51,6 +53,8 @@ def run(argv: Sequence[str]) -> int:
             export(command)
         elif isinstance(command, StudyConfig):
             study(command)
+        elif isinstance(command, ReportConfig):
+            report(command)
         else:
             inspect(command)
         sys.stdout.flush()

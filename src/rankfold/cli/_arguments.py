@@ -13,6 +13,7 @@ from rankfold.cli._compress_config import CompressConfig, checked_compress
 from rankfold.cli._decompose_config import DecomposeConfig, checked_decompose
 from rankfold.cli._export_config import ExportConfig, checked_export
 from rankfold.cli._inspect_config import InspectConfig, checked_inspect
+from rankfold.cli._report_config import ReportConfig, checked_report
 from rankfold.cli._run_folder import RunFolder
 from rankfold.cli._study_config import StudyConfig, checked_study
 from rankfold.cli._train_config import TrainConfig
@@ -27,6 +28,7 @@ Command = (
     | DecomposeConfig
     | ExportConfig
     | StudyConfig
+    | ReportConfig
 )
 
 # What may change when a run is taken up again: none of it changes what has been trained so far.
@@ -60,6 +62,8 @@ def parse(argv: Sequence[str]) -> Command:
         return checked_export(command)
     if isinstance(command, StudyConfig):
         return checked_study(command)
+    if isinstance(command, ReportConfig):
+        return checked_report(command)
     if command.resume is None:
         return checked(command)
     stored = RunFolder(command.resume).read_config()
@@ -85,11 +89,12 @@ def _parsed(argv: Sequence[str], defaults: TrainConfig) -> Command:
     compress = Annotated[CompressConfig, tyro.conf.subcommand("compress", prefix_name=False)]
     export = Annotated[ExportConfig, tyro.conf.subcommand("export", prefix_name=False)]
     study = Annotated[StudyConfig, tyro.conf.subcommand("study", prefix_name=False)]
-    commands: Any = train | compress | export | decompose | inspect | bench_layer | study  # pyright: ignore[reportOperatorIssue]
+    report = Annotated[ReportConfig, tyro.conf.subcommand("report", prefix_name=False)]
+    commands: Any = train | compress | export | decompose | inspect | bench_layer | study | report  # pyright: ignore[reportOperatorIssue]
     return tyro.cli(
         commands,
         prog="rankfold",
         description="Train networks in low-rank form, compress and export them, decompose tensors, inspect files, "
-        "time layers, run studies.",
+        "time layers, run studies, make pages of runs.",
         args=list(argv),
     )

@@ -8,6 +8,7 @@ from rankfold.cli._build import needs_closure
 from rankfold.cli._console import make_console
 from rankfold.cli._interrupt import Interrupted, StopRequest, stop_on_signal
 from rankfold.cli._open_run import resume_run, start_run
+from rankfold.cli._report import leave_page
 from rankfold.cli._train_config import TrainConfig
 from rankfold.cli._training_run import TrainingRun
 from rankfold.report import (
@@ -45,7 +46,10 @@ def train(config: TrainConfig) -> None:
     else:
         with stop_on_signal() as stop, TrainingDisplay(console, _first_status(run)) as display:
             _train(run, stop, display)
+    missing = leave_page(run.folder.path, run.folder.path)
     _report(run, console)
+    if missing is not None:
+        console.print(missing, soft_wrap=True)
 
 
 def _train(run: TrainingRun, stop: StopRequest, display: TrainingDisplay) -> None:

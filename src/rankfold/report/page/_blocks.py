@@ -1,6 +1,6 @@
 """What a page is made of: plain data, nothing of how it looks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rankfold._errors import ShapeError
@@ -124,7 +124,7 @@ class Line:
     """
 
     name: str
-    values: tuple[Number, ...]
+    values: Sequence[Number]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class LineChart:
     description: str
     x_label: str
     y_label: str
-    x: tuple[float, ...]
+    x: Sequence[float]
     lines: tuple[Line, ...]
     y_log: bool = False
     steps: bool = False

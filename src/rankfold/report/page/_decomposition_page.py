@@ -207,7 +207,7 @@ def _factor_charts(factor: ModeFactor) -> Iterator[LineChart]:
             description=f"Columns of the factor of mode {factor.mode}, one line per component.{more}",
             x_label=f"index in mode {factor.mode}",
             y_label="entry",
-            x=tuple(float(place) for place in range(size)),
+            x=range(size),
             lines=tuple(
                 Line(f"component {number}", factor.columns[number - 1])
                 for number in range(start + 1, end + 1)

@@ -1,6 +1,6 @@
 """What a page says about a decomposition, as plain data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ class ModeFactor:
     """
 
     mode: int
-    columns: tuple[tuple[float, ...], ...]
+    columns: tuple[Sequence[float], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

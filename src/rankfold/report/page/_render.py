@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -256,6 +256,6 @@ class _Charts:
         }
 
 
-def _columns(x: tuple[float, ...], lines: list[tuple[float | None, ...]]) -> Iterator[tuple[str, list[str]]]:
+def _columns(x: Sequence[float], lines: list[Sequence[float | None]]) -> Iterator[tuple[str, list[str]]]:
     for at, place in enumerate(x):
         yield data_number(place), [data_number(values[at]) for values in lines]

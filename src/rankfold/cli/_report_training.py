@@ -1,0 +1,116 @@
+"""The folder of a training run as the record that its page is made from."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import rankfold
+from rankfold._checkpoint._file import read_file
+from rankfold._checkpoint._words import brief
+from rankfold._errors import CheckpointError, RankfoldError
+from rankfold.cli._optimizers import OPTIMIZERS
+from rankfold.cli._report_layers import layer_records
+from rankfold.cli._run_folder import RunFolder
+from rankfold.cli._stored_config import to_plain
+from rankfold.cli._train_config import TrainConfig
+from rankfold.cli._words_of import words_of
+from rankfold.data import DATASETS
+from rankfold.models import build_model
+from rankfold.report.page import LayerRecord, RankChange, TrainingRecord
+
+__all__ = ["read_training"]
+
+
+def read_training(path: Path, name: str) -> TrainingRecord:
+    """Read a run, complete or not.
+
+    Arguments:
+        path: its folder.
+        name: what it is called on the page.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, or does not belong to the others.
+    """
+    folder = RunFolder(path)
+    config = folder.read_config()
+    try:
+        layers, versions = _model(folder, config)
+        record = TrainingRecord(
+            name=name,
+            settings=to_plain(config),
+            metrics=tuple(_metrics(folder)),
+            changes=_changes(folder),
+            layers=layers,
+            versions=versions,
+            command=_command(config),
+        )
+        if layers and record.parameters is None:
+            raise CheckpointError(f"{folder.metrics}: there is a model but no line; restore the file.")
+    except RankfoldError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        raise CheckpointError(
+            f"{path}: the run is damaged ({type(error).__name__}: {brief(error)}); restore its files."
+        ) from None
+    return record
+
+
+def _metrics(folder: RunFolder) -> list[dict[str, Any]]:
+    lines = folder.read_lines(folder.metrics)
+    for line in lines:
+        for name in ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "seconds", "parameters"):
+            if isinstance(line.get(name), bool) or not isinstance(line.get(name), int | float):
+                raise CheckpointError(
+                    f"{folder.metrics}: a line lacks the number {name!r}; restore the file."
+                )
+        line["parameters"] = int(line["parameters"])
+    return lines
+
+
+def _changes(folder: RunFolder) -> dict[str, tuple[RankChange, ...]]:
+    changes: dict[str, list[RankChange]] = {}
+    for line in folder.read_lines(folder.ranks):
+        try:
+            error = float(line["truncation_error"])
+            change = RankChange(
+                step=int(line["step"]),
+                before=_whole(line["ranks_before"]),
+                ranks=_whole(line["ranks"]),
+                error=error if math.isfinite(error) else None,
+                capped=bool(line["rank_capped"]),
+            )
+            before = changes.setdefault(str(line["layer"]), [])
+            same = not before or len(before[0].ranks) == len(change.ranks)
+            if not same or len(change.before) != len(change.ranks) or not change.ranks:
+                raise ValueError("ranks of another number of modes")
+            if change.step < (before[-1].step if before else 0):
+                raise ValueError("steps that go back")
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise CheckpointError(
+                f"{folder.ranks}: a line is damaged ({type(error).__name__}: {brief(error)}); restore the file."
+            ) from None
+        before.append(change)
+    return {layer: tuple(entries) for layer, entries in changes.items()}
+
+
+def _whole(values: list[Any]) -> tuple[int, ...]:
+    if not isinstance(values, list) or not all(type(value) is int for value in values):
+        raise ValueError(f"ranks {brief(values, 60)}")
+    return tuple(values)
+
+
+def _model(folder: RunFolder, config: TrainConfig) -> tuple[tuple[LayerRecord, ...], dict[str, str]]:
+    if not folder.model.exists():
+        return (), {}
+    _, header = read_file(folder.model)
+    data = DATASETS[config.data]
+    network = build_model(config.model, classes=data.classes, input_shape=data.input_shape)
+    rankfold.load(network, folder.model)
+    versions = (header or {}).get("versions", {})
+    return layer_records(network, data.input_shape), {str(key): str(value) for key, value in versions.items()}
+
+
+def _command(config: TrainConfig) -> str:
+    usual = OPTIMIZERS[config.optimizer].learning_rate
+    left = ("out", "resume", *(("learning_rate",) if config.learning_rate == usual else ()))
+    return words_of("train", config, leave_out=left)
