@@ -6,7 +6,7 @@ DEMO_STAMP := $(VENV)/.demo
 DEV_STAMP := $(VENV)/.dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint format bench bench-full clean
+.PHONY: demo test lint format studies bench bench-full clean
 
 demo: $(DEMO_STAMP)  ## train LeNet in Tucker form on real digits
 	$(BIN)/rankfold train
@@ -23,6 +23,9 @@ lint: $(DEV_STAMP)  ## format, lint, types, floors of the house
 format: $(DEV_STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+studies: $(DEV_STAMP)  ## claims of the literature, quick sizes; pages go to docs/studies; needs RANKFOLD_DATA or a download
+	$(BIN)/rankfold study --all --threads 1 --out docs/studies --overwrite
 
 TIMED := conv linear folded step
 DECOMPOSED := decompose_success decompose_overfactored decompose_rank decompose_missing decompose_nonnegative \

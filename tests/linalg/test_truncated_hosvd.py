@@ -205,3 +205,20 @@ def test_many_tensors_equal_single_calls() -> None:
         (alone,) = truncated_hosvd([tensor], [mode], tolerance=0.1)
         assert alone.core.shape == result.core.shape
         assert (alone.core - result.core).abs().max() <= rounding(tensor) * torch.linalg.vector_norm(tensor)
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (7, 6, 3, 3), (80, 70, 3)])
+@pytest.mark.parametrize("exponent", [-125, -80, -40, 40, 70, 100])
+def test_float32_entries_whose_squares_leave_float32(shape: tuple[int, ...], exponent: int) -> None:
+    torch.manual_seed(0)
+    tensor, modes = decaying(shape, 0.7).float(), (0, 1)
+    (plain,) = truncated_hosvd([tensor], [modes], tolerance=0.1)
+    # A power of two, so that the entries keep every digit; its neighbour in the call is of ordinary scale.
+    scaled, neighbour = truncated_hosvd([tensor * 2.0**exponent, tensor], [modes, modes], tolerance=0.1)
+    norm = torch.linalg.vector_norm(tensor.double())
+    for result, factor in ((scaled, 2.0**exponent), (neighbour, 1.0)):
+        assert result.core.shape == plain.core.shape
+        error = torch.linalg.vector_norm(multiplied_out(result).double() / factor - tensor.double())
+        assert error <= (0.1 + 1e-5) * norm
+        for basis in result.bases.values():
+            assert orthonormality_defect(basis) <= 1e-5

@@ -17,11 +17,13 @@ from rankfold.linalg._precision import spectrum_dtype
 from rankfold.linalg._spectrum import fixed_signs
 from rankfold.linalg._unfold import unfold
 
-__all__ = ["gram_bases", "gram_project", "gram_resolves", "gram_tails"]
+__all__ = ["gram_bases", "gram_project", "gram_resolves", "gram_tails", "in_scale"]
 
 # The squares of the tolerance must stay far above the rounding of a float32 Gram matrix, about 1e-6 of its trace.
 _LOOSE = 1e-2
 _ROUNDING = 32 * torch.finfo(torch.float32).eps
+# Squared norms whose Gram matrices neither overflow float32 nor lose what the tolerance asks to underflow.
+_SMALLEST, _LARGEST = 1e-24, 1e36
 # Choice of this library: for eigenproblems this small the cost of the call hides that of float64.
 _SMALL = 64
 
@@ -29,6 +31,11 @@ _SMALL = 64
 def gram_resolves(tensors: Sequence[Tensor], tolerance: float | None) -> bool:
     """Whether float32 is precise enough for what the tolerance asks."""
     return tolerance is not None and tolerance >= _LOOSE and all(t.dtype == torch.float32 for t in tensors)
+
+
+def in_scale(total: Tensor) -> Tensor:
+    """Whether a tensor of this squared norm, float64, has Gram matrices in the range of float32; zero has."""
+    return (total == 0) | ((total >= _SMALLEST) & (total <= _LARGEST))
 
 
 def gram_bases(

@@ -10,7 +10,7 @@ from torch import Tensor
 from rankfold._errors import NonFiniteError, RankError
 from rankfold.linalg._batching import map_same_shape
 from rankfold.linalg._contract import mode_products
-from rankfold.linalg._gram_hosvd import gram_bases, gram_project, gram_resolves, gram_tails
+from rankfold.linalg._gram_hosvd import gram_bases, gram_project, gram_resolves, gram_tails, in_scale
 from rankfold.linalg._mode_gram import mode_gram, mode_project
 from rankfold.linalg._precision import matrix_dtype, spectrum_dtype
 from rankfold.linalg._spectrum import (
@@ -109,6 +109,17 @@ def truncated_hosvd(
         )
     except RuntimeError as error:  # LAPACK's complaint, or ours about a spectrum
         bad = [index for index, tensor in enumerate(tensors) if not bool(tensor.isfinite().all())]
+        if not bad and fast:  # entries whose squares leave float32
+            return truncated_hosvd(
+                tensors,
+                modes,
+                tolerance=tolerance,
+                ranks=ranks,
+                min_rank=min_rank,
+                max_ranks=max_ranks,
+                quantum=quantum,
+                method=method_for(tolerance),
+            )
         if not bad:
             raise
         raise NonFiniteError(
@@ -283,7 +294,8 @@ def _tolerance_ranks(
             sum_of_squares = squares.sum()
             tails = squares.flip(-1).cumsum(-1).flip(-1) if total is None else gram_tails(total, squares)
             count = (tails > relative**2 * sum_of_squares).sum()
-            counts.append(torch.where(sum_of_squares.isfinite(), count, -1))
+            usable = sum_of_squares.isfinite() if total is None else in_scale(total)
+            counts.append(torch.where(usable, count, -1))
     if not counts:
         return [{} for _ in tensors]
     flat = iter(torch.stack(counts).tolist())

@@ -101,7 +101,7 @@ def _trained(case: Case, data: Split, setting: Setting, start: Start, trained: T
             loss.backward()
             try:
                 trained.optimizer.step()
-            except (NonFiniteError, torch.linalg.LinAlgError):  # pyright: ignore[reportPrivateImportUsage]
+            except NonFiniteError:
                 return False
             schedule.step()
             done += 1
