@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from math import exp, nan
+from math import exp, nan, sin
 
 from rankfold.report.page import (
     BarChart,
@@ -177,17 +177,26 @@ def every_block(name="conv1", other="linear"):
 
 
 def training_record(
-    name="low", *, layers=2, records=3, modes=2, dense=False, epochs=3, accuracy=0.95, **settings
+    name="low",
+    *,
+    layers=2,
+    records=3,
+    modes=2,
+    dense=False,
+    epochs=3,
+    accuracy=0.95,
+    full=(40, 30, 3, 3),
+    **settings,
 ):
     """A run as plain data, of any size."""
-    shapes = (40, 30, 3, 3)[:modes]
+    shapes = full[:modes]
     changes, found = {}, []
     steps = tuple(
         RankChange(
             step=10 * (at + 1),
             before=tuple(max(1, size - at) for size in shapes),
-            ranks=tuple(max(1, size - at - 1 + at * mode % 7) for mode, size in enumerate(shapes)),
-            error=0.1 / (at + 1),
+            ranks=tuple(max(1, size - at % size - 1 + at * mode % 7) for mode, size in enumerate(shapes)),
+            error=0.1 + 0.01 * sin(at),
             capped=False,
         )
         for at in range(records)
@@ -220,7 +229,7 @@ def training_record(
     metrics = tuple(
         {
             "epoch": epoch,
-            "train_loss": 1 / epoch,
+            "train_loss": (1 + 0.3 * sin(epoch)) / epoch,
             "train_accuracy": accuracy,
             "test_loss": 1.1 / epoch,
             "test_accuracy": accuracy,

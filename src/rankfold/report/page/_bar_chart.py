@@ -4,7 +4,7 @@ from rankfold.report.page._axis import axis_over
 from rankfold.report.page._blocks import BarChart
 from rankfold.report.page._numbers import finite, shown_number, tick_number
 from rankfold.report.page._svg import element, number, written
-from rankfold.report.page._words import shortened, visible
+from rankfold.report.page._words import AXIS_NAME, shortened, visible
 
 __all__ = ["MOST_BARS", "draw_bars"]
 
@@ -53,7 +53,15 @@ def draw_bars(chart: BarChart, name: str) -> str:
             )
     body.append(f'<path class="axis" d="M{number(zero)} {_TOP}V{bottom}"/>')
     middle = (_LEFT + _RIGHT) / 2
-    body.append(element("text", written(chart.value_label), class_="label middle", x=middle, y=bottom + 32))
+    body.append(
+        element(
+            "text",
+            written(shortened(visible(chart.value_label), AXIS_NAME)),
+            class_="label middle",
+            x=middle,
+            y=bottom + 32,
+        )
+    )
     return element(
         "svg",
         f'<title id="{name}-title">{written(chart.title)}</title>'

@@ -23,7 +23,7 @@ from rankfold.report.page._blocks import (
     Text,
 )
 from rankfold.report.page._decomposition_record import DecompositionRecord, ModeFactor
-from rankfold.report.page._numbers import finite, shown_number
+from rankfold.report.page._numbers import duration, finite, shown_number
 
 __all__ = ["decomposition_page"]
 
@@ -89,7 +89,7 @@ def _facts(record: DecompositionRecord) -> Iterator[Fact]:
         yield Fact(
             name="core consistency", value=f"{summary['core_consistency']:.1f} %", note="100 % is perfect"
         )
-    yield Fact(name="time", value=f"{summary['seconds']:.1f} s", note="reading and writing apart")
+    yield Fact(name="time", value=duration(summary["seconds"]), note="reading and writing apart")
 
 
 def _worked(records: Sequence[DecompositionRecord]) -> Iterator[Block]:

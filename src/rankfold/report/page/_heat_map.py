@@ -5,7 +5,7 @@ from rankfold.report.page._blocks import HeatMap
 from rankfold.report.page._colours import HEAT, heat_colour
 from rankfold.report.page._numbers import finite, shown_number, tick_number
 from rankfold.report.page._svg import element, number, written
-from rankfold.report.page._words import shortened, visible
+from rankfold.report.page._words import AXIS_NAME, shortened, visible
 
 __all__ = ["draw_heat"]
 
@@ -45,7 +45,15 @@ def draw_heat(chart: HeatMap, name: str) -> str:
             )
         )
     middle = (_LEFT + _RIGHT) / 2
-    body.append(element("text", written(chart.column_label), class_="label middle", x=middle, y=bottom + 29))
+    body.append(
+        element(
+            "text",
+            written(shortened(visible(chart.column_label), AXIS_NAME)),
+            class_="label middle",
+            x=middle,
+            y=bottom + 29,
+        )
+    )
     return element(
         "svg",
         f'<title id="{name}-title">{written(chart.title)}</title>'

@@ -6,6 +6,7 @@ from rankfold.report.page._axis import Axis, axis_over
 from rankfold.report.page._blocks import LineChart
 from rankfold.report.page._numbers import finite, tick_number
 from rankfold.report.page._svg import element, number, path, written
+from rankfold.report.page._words import AXIS_NAME, shortened, visible
 
 __all__ = ["draw_lines", "has_markers"]
 
@@ -53,12 +54,12 @@ def _place(axis: Axis, value: float, start: float, end: float) -> float:
 
 def _frame(chart: LineChart, across: Axis, up: Axis) -> Iterator[str]:
     """Grid, numbers and names of the axes; those of the first are redrawn when the reader zooms."""
-    rows = []
+    rows, grid = [], ""
     for tick in up.ticks():
         y = _place(up, tick, BOTTOM, TOP)
-        rows.append(f'<path class="grid" d="M{LEFT} {number(y)}H{RIGHT}"/>')
+        grid += f"M{LEFT} {number(y)}H{RIGHT}"
         rows.append(element("text", tick_number(tick), class_="tick end", x=LEFT - 5, y=y + 3.5))
-    yield f'<g class="y">{"".join(rows)}</g>'
+    yield f'<g class="y"><path class="grid" d="{grid}"/>{"".join(rows)}</g>'
     columns, last = [], -1e9
     for tick in across.ticks():
         x = _place(across, tick, LEFT, RIGHT)
@@ -67,7 +68,13 @@ def _frame(chart: LineChart, across: Axis, up: Axis) -> Iterator[str]:
             last = x
     yield f'<g class="x">{"".join(columns)}</g>'
     yield f'<path class="axis" d="M{LEFT} {TOP}V{BOTTOM}H{RIGHT}"/>'
-    yield element("text", written(chart.x_label), class_="label middle", x=(LEFT + RIGHT) / 2, y=BOTTOM + 33)
+    yield element(
+        "text",
+        written(shortened(visible(chart.x_label), AXIS_NAME)),
+        class_="label middle",
+        x=(LEFT + RIGHT) / 2,
+        y=BOTTOM + 33,
+    )
 
 
 def _marks(chart: LineChart, across: Axis) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from math import isfinite
 
-__all__ = ["data_number", "finite", "shown_number", "tick_number"]
+__all__ = ["data_number", "duration", "finite", "shown_number", "tick_number"]
 
 _SMALL, _LARGE = 1e-3, 1e5  # outside, floats are written with an exponent; choice of this library
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -45,6 +45,19 @@ def data_number(value: float | None) -> str:
     if number is None:
         return ""
     return str(int(number)) if number.is_integer() and abs(number) < 1e15 else f"{number:.6g}"
+
+
+def duration(seconds: float) -> str:
+    """A time in two units at most.
+
+    Example:
+        >>> duration(25.62), duration(200), duration(20000)
+        ('25.6 s', '3 min 20 s', '5 h 33 min')
+    """
+    if seconds < 99.95:
+        return f"{seconds:.1f} s"
+    minutes, left = divmod(round(seconds), 60)
+    return f"{minutes} min {left} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def tick_number(value: float) -> str:

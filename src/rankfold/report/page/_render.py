@@ -29,7 +29,7 @@ from rankfold.report.page._colours import DARK, DASHES, LIGHT
 from rankfold.report.page._heat_map import draw_heat
 from rankfold.report.page._line_chart import draw_lines, has_markers
 from rankfold.report.page._numbers import data_number, finite, shown_number
-from rankfold.report.page._thin import thinned_heat_map, thinned_lines
+from rankfold.report.page._thin import RULE, thinned_heat_map, thinned_lines
 from rankfold.report.page._words import visible
 
 __all__ = ["MISSING", "render_page", "write_page"]
@@ -38,7 +38,8 @@ __all__ = ["MISSING", "render_page", "write_page"]
 MISSING = "no page: jinja2 is not installed; pip install 'rankfold[cli]'."
 
 # Values of all charts of a page together; some 20 bytes each on the page, drawn and in the table of the data.
-_BUDGET = 40_000
+_BUDGET = 36_000
+_SEEN = 3000  # values of a chart that is not folded away, more than it has pixels across
 _LEAST = 60  # values that a chart has in any case
 _WORD = 24  # letters of a word in a table that may stand in one line
 _ROWS = 2000  # of a table; what is left out is counted below it
@@ -85,10 +86,11 @@ def render_page(page: Page) -> str:
     from markupsafe import Markup
 
     template, style, script = _template()
-    charts = _Charts(Markup, max(_LEAST, _BUDGET // max(1, _count(page.sections))))
+    charts = _Charts(Markup, *_shares(page.sections))
     return template.render(
         page=page,
         sections=[(section.title, _parts(section.blocks, charts)) for section in page.sections],
+        rule=RULE,
         style=Markup(style),
         script=Markup(script),
         style_digest=_digest(style),
@@ -135,16 +137,19 @@ def _digest(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _count(sections: tuple[Section, ...]) -> int:
-    """Charts of a page."""
+def _shares(sections: tuple[Section, ...]) -> tuple[int, int]:
+    """Values that a chart may show that is seen at once, and one that is folded away."""
+    seen = sum(isinstance(block, get_args(Chart)) for section in sections for block in section.blocks)
+    all_ = sum(_count(section.blocks) for section in sections)
+    first = min(_SEEN, _BUDGET // 2 // max(1, seen))
+    return max(_LEAST, first), max(_LEAST, (_BUDGET - first * seen) // max(1, all_ - seen))
 
-    def inside(blocks: tuple[Block, ...]) -> int:
-        return sum(
-            inside(block.blocks) if isinstance(block, Group) else isinstance(block, get_args(Chart))
-            for block in blocks
-        )
 
-    return sum(inside(section.blocks) for section in sections)
+def _count(blocks: tuple[Block, ...]) -> int:
+    return sum(
+        _count(block.blocks) if isinstance(block, Group) else isinstance(block, get_args(Chart))
+        for block in blocks
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,16 +160,16 @@ class _Part:
     content: Any
 
 
-def _parts(blocks: tuple[Block, ...], charts: "_Charts") -> list[_Part]:
+def _parts(blocks: tuple[Block, ...], charts: "_Charts", *, folded: bool = False) -> list[_Part]:
     """Blocks in their order; neighbouring charts stand in one grid."""
     parts = []
     for is_chart, run in groupby(blocks, lambda block: isinstance(block, get_args(Chart))):
         if is_chart:
-            parts.append(_Part("charts", [charts.shown(block) for block in run]))
+            parts.append(_Part("charts", [charts.shown(block, folded) for block in run]))
             continue
         for block in run:
             if isinstance(block, Group):
-                parts.append(_Part("group", (block, _parts(block.blocks, charts))))
+                parts.append(_Part("group", (block, _parts(block.blocks, charts, folded=True))))
             elif isinstance(block, Table):
                 parts.append(_Part("table", _table(block)))
             else:
@@ -200,13 +205,14 @@ def _cell(cell: Cell) -> tuple[str, str | None]:
 class _Charts:
     """Draws charts, and numbers them for the names on the page."""
 
-    def __init__(self, markup: Any, budget: int) -> None:
-        self._markup, self._budget, self._numbers = markup, budget, count(1)
+    def __init__(self, markup: Any, seen: int, folded: int) -> None:
+        self._markup, self._seen, self._folded, self._numbers = markup, seen, folded, count(1)
 
-    def shown(self, block: Any) -> dict[str, Any]:
+    def shown(self, block: Any, folded: bool) -> dict[str, Any]:
         name = f"chart-{next(self._numbers)}"
+        budget = self._folded if folded else self._seen
         if isinstance(block, LineChart):
-            chart, note = thinned_lines(block, self._budget)
+            chart, note = thinned_lines(block, budget)
             svg, kind, series, y_label = draw_lines(chart, name), "lines", chart.lines, chart.y_label
             header = chart.x_label
             rows = _columns(chart.x, [line.values for line in chart.lines])
@@ -224,7 +230,7 @@ class _Charts:
             ]
         else:
             assert isinstance(block, HeatMap)
-            chart, note = thinned_heat_map(block, self._budget)
+            chart, note = thinned_heat_map(block, budget)
             svg, kind, series, y_label = draw_heat(chart, name), "heat", (), ""
             header = f"{chart.row_label} \\ {chart.column_label}"
             rows = [

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -10,8 +11,11 @@ from rankfold.report.page._numbers import finite
 
 __all__ = ["RULE", "kept_places", "thinned_heat_map", "thinned_lines"]
 
-#: The rule in words, for the notes below charts.
-RULE = "the first, the last, and in each of equal spans the least and the greatest value of every line"
+#: The rule in words, for the foot of the page.
+RULE = (
+    "Where fewer points are drawn than there are, they are the first, the last, and in each of equal spans the least "
+    "and the greatest value of every line."
+)
 
 
 def kept_places(lines: Sequence[Sequence[float | None]], most: int) -> list[int]:
@@ -25,24 +29,38 @@ def kept_places(lines: Sequence[Sequence[float | None]], most: int) -> list[int]
         Places in rising order; all of them where they are few enough.
 
     Example:
-        >>> kept_places([[0, 1, 9, 1, 0, 0, -5, 0, 0, 0, 0]], 6)
+        >>> kept_places([[0, 1, 9, 1, 0, 0, -5, 0, 0, 0, 0]], 5)
         [0, 2, 5, 6, 10]
     """
     count = len(lines[0]) if lines else 0
     if count <= most:
         return list(range(count))
-    spans = max(1, (most - 2) // (2 * len(lines)))
+    known = [_known(line) for line in lines]
+    # Extremes of lines that rise or fall together are the same places, so there may be room for more spans than the
+    # least that is certain.
+    spans, certain = max(1, most // 2), max(1, (most - 2) // (2 * len(lines)))
+    places = _extremes(known, spans)
+    while len(places) > most and spans > certain:
+        spans = max(certain, spans * 2 // 3)
+        places = _extremes(known, spans)
+    return places
+
+
+def _extremes(lines: list[np.ndarray], spans: int) -> list[int]:
+    count = len(lines[0])
     kept = {0, count - 1}
-    for values in map(_known, lines):
+    bounds = [span * count // spans for span in range(spans + 1)]
+    for values in lines:
         missing = np.isnan(values)
-        for span in range(spans):
-            start, end = span * count // spans, (span + 1) * count // spans
-            gaps, part = missing[start:end], values[start:end]
-            if gaps.all():
-                continue
-            kept |= {start + int(np.nanargmin(part)), start + int(np.nanargmax(part))}
-            if gaps.any():  # a gap stays one
-                kept.add(start + int(gaps.argmax()))
+        gaps = bool(missing.any())
+        for start, end in pairwise(bounds):
+            part = values[start:end]
+            if not gaps:
+                kept |= {start + int(part.argmin()), start + int(part.argmax())}
+            elif not missing[start:end].all():
+                kept |= {start + int(np.nanargmin(part)), start + int(np.nanargmax(part))}
+                if missing[start:end].any():  # a gap stays one
+                    kept.add(start + int(missing[start:end].argmax()))
     return sorted(kept)
 
 
@@ -73,7 +91,7 @@ def thinned_lines(chart: LineChart, most: int) -> tuple[LineChart, str]:
         x=tuple(chart.x[place] for place in places),
         lines=tuple(Line(line.name, tuple(line.values[at] for at in places)) for line in chart.lines),
     )
-    return short, f"{len(places):,} of {len(chart.x):,} points are shown: {RULE}."
+    return short, f"{len(places):,} of {len(chart.x):,} points are drawn."
 
 
 def thinned_heat_map(chart: HeatMap, most: int) -> tuple[HeatMap, str]:

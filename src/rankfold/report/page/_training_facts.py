@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from rankfold.report._quantities import count
 from rankfold.report._tables import sizes
 from rankfold.report.page._blocks import Cell, Fact, Quantity, Table
-from rankfold.report.page._numbers import finite
+from rankfold.report.page._numbers import duration, finite
 from rankfold.report.page._training_record import TrainingRecord
 
 __all__ = ["advice", "differing_settings", "runs_table", "training_facts", "twin_of"]
@@ -66,8 +66,8 @@ def training_facts(record: TrainingRecord, twin: TrainingRecord | None) -> tuple
     facts.append(
         Fact(
             name="training time",
-            value=f"{record.seconds:.1f} s",
-            twin=f"{twin.seconds:.1f} s" if twin else "",
+            value=duration(record.seconds),
+            twin=duration(twin.seconds) if twin else "",
             note=f"{len(record.metrics)} epochs, evaluation apart",
         )
     )

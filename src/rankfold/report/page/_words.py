@@ -2,7 +2,10 @@
 
 import re
 
-__all__ = ["shortened", "visible"]
+__all__ = ["AXIS_NAME", "shortened", "visible"]
+
+#: Letters that fit below a chart.
+AXIS_NAME = 44
 
 # C0 and C1 controls except tab and newline, which HTML forbids; lone surrogates, which UTF-8 cannot hold; marks
 # that reorder the text around them (Unicode Standard Annex 9) or show nothing at all.

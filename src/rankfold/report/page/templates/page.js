@@ -150,12 +150,13 @@ function lineChart(figure, plot) {
       const x = Number(mark.dataset.x);
       mark.setAttribute('d', x < domain[0] || x > domain[1] ? '' : `M${toX(x)} ${TOP}V${BOTTOM}`);
     }
-    const rows = ticks(domain[2], domain[3], log).flatMap(y => {
+    const places = ticks(domain[2], domain[3], log), rows = places.map(y => {
       const text = make('text', {class: 'tick end', x: LEFT - 5, y: toY(y) + 3.5});
       text.textContent = short(y);
-      return [make('path', {class: 'grid', d: `M${LEFT} ${toY(y)}H${RIGHT}`}), text];
+      return text;
     });
-    svg.querySelector('.y').replaceChildren(...rows);
+    const grid = make('path', {class: 'grid', d: places.map(y => `M${LEFT} ${toY(y)}H${RIGHT}`).join('')});
+    svg.querySelector('.y').replaceChildren(grid, ...rows);
     let last = -1e9;
     const columns = ticks(domain[0], domain[1], false).filter(x => toX(x) - last >= APART && (last = toX(x), true)).map(x => {
       const text = make('text', {class: 'tick middle', x: toX(x), y: BOTTOM + 15});
