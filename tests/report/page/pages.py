@@ -186,6 +186,7 @@ def training_record(
     epochs=3,
     accuracy=0.95,
     full=(40, 30, 3, 3),
+    prefix="blocks",
     **settings,
 ):
     """A run as plain data, of any size."""
@@ -202,7 +203,7 @@ def training_record(
         for at in range(records)
     )
     for number in range(layers):
-        layer = f"blocks.{number}.conv"
+        layer = f"{prefix}.{number}.conv"
         whole = 1
         for size in shapes:
             whole *= size

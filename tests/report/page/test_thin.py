@@ -75,3 +75,8 @@ def test_a_hundred_layers_of_ten_thousand_records_stay_under_two_megabytes():
     assert RULE in tree.one("footer").text
     assert sum(" of 10,000 points are drawn" in node.text for node in tree.all("p")) >= 3
     assert sum(" of 10,002 points are drawn" in node.text for node in tree.all("p")) == 100
+
+
+def test_long_names_of_many_layers_take_points_away():
+    run = training_record(layers=100, records=500, full=(512, 512), prefix="layer" * 60)
+    assert len(render_page(training_page([run], ["run"])).encode()) < 2e6

@@ -97,7 +97,10 @@ function common(figure, plot) {
       const scale = svg.getBoundingClientRect().width / WIDTH, wide = plot.clientWidth;
       const left = x * scale + 14;
       tip.style.left = `${Math.max(0, left + tip.offsetWidth < wide ? left : Math.min(x * scale - tip.offsetWidth - 14, wide - tip.offsetWidth))}px`;
-      tip.style.top = `${Math.max(0, y * scale - tip.offsetHeight / 2)}px`;
+      // Above what is below the middle, and below what is above it, so that the point itself stays in sight.
+      const high = svg.getBoundingClientRect().height, at = y * scale, size = tip.offsetHeight;
+      const top = at < high / 2 ? Math.max(at + 10, Math.min(high * 0.8 - size, at + 60)) : Math.min(at - 10 - size, Math.max(4, at - 60 - size));
+      tip.style.top = `${top}px`;
       if (aloud) spoken.textContent = [title, ...pairs.map(pair => pair.join(' '))].join(', ');
     },
     hide() { tip.hidden = true; overlay.replaceChildren(); },
