@@ -1,6 +1,5 @@
 """The folder of a training run as the record that its page is made from."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,11 @@ from rankfold.cli._words_of import words_of
 from rankfold.data import DATASETS
 from rankfold.models import build_model
 from rankfold.report.page import LayerRecord, RankChange, TrainingRecord
+from rankfold.report.page._numbers import finite
 
 __all__ = ["read_training"]
+
+_LARGEST = 2**53  # whole numbers and seconds up to this are floats without loss
 
 
 def read_training(path: Path, name: str) -> TrainingRecord:
@@ -46,6 +48,12 @@ def read_training(path: Path, name: str) -> TrainingRecord:
         )
         if layers and record.parameters is None:
             raise CheckpointError(f"{folder.metrics}: there is a model but no line; restore the file.")
+        for layer in layers:
+            for change in record.changes.get(layer.name, ())[:1]:
+                if len(change.ranks) != len(layer.shape):
+                    raise CheckpointError(
+                        f"{folder.ranks}: the ranks of {layer.name!r} are not those of the model; restore the file."
+                    )
     except RankfoldError:
         raise
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
@@ -56,6 +64,7 @@ def read_training(path: Path, name: str) -> TrainingRecord:
 
 
 def _metrics(folder: RunFolder) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl; losses and accuracies may be NaN, as JSON of Python may hold it."""
     lines = folder.read_lines(folder.metrics)
     for line in lines:
         for name in ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "seconds", "parameters"):
@@ -63,7 +72,10 @@ def _metrics(folder: RunFolder) -> list[dict[str, Any]]:
                 raise CheckpointError(
                     f"{folder.metrics}: a line lacks the number {name!r}; restore the file."
                 )
-        line["parameters"] = int(line["parameters"])
+        if not 0 <= line["seconds"] < _LARGEST or type(line["parameters"]) is not int:
+            raise CheckpointError(
+                f"{folder.metrics}: a line has no seconds or parameters that can be; restore the file."
+            )
     return lines
 
 
@@ -71,12 +83,11 @@ def _changes(folder: RunFolder) -> dict[str, tuple[RankChange, ...]]:
     changes: dict[str, list[RankChange]] = {}
     for line in folder.read_lines(folder.ranks):
         try:
-            error = float(line["truncation_error"])
             change = RankChange(
-                step=int(line["step"]),
+                step=_whole([line["step"]])[0],
                 before=_whole(line["ranks_before"]),
                 ranks=_whole(line["ranks"]),
-                error=error if math.isfinite(error) else None,
+                error=finite(line["truncation_error"]),
                 capped=bool(line["rank_capped"]),
             )
             before = changes.setdefault(str(line["layer"]), [])
@@ -85,7 +96,7 @@ def _changes(folder: RunFolder) -> dict[str, tuple[RankChange, ...]]:
                 raise ValueError("ranks of another number of modes")
             if change.step < (before[-1].step if before else 0):
                 raise ValueError("steps that go back")
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"{folder.ranks}: a line is damaged ({type(error).__name__}: {brief(error)}); restore the file."
             ) from None
@@ -94,8 +105,10 @@ def _changes(folder: RunFolder) -> dict[str, tuple[RankChange, ...]]:
 
 
 def _whole(values: list[Any]) -> tuple[int, ...]:
-    if not isinstance(values, list) or not all(type(value) is int for value in values):
-        raise ValueError(f"ranks {brief(values, 60)}")
+    if not isinstance(values, list) or not all(
+        type(value) is int and 0 <= value < _LARGEST for value in values
+    ):
+        raise ValueError(f"whole numbers are {brief(values, 60)}")
     return tuple(values)
 
 
