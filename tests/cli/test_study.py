@@ -42,6 +42,10 @@ def test_a_study_leaves_a_folder_and_a_line(capsys, tmp_path):
     assert main(["study", "small", "--threads", "1"]) == 0
     text = capsys.readouterr().out
     assert "small: holds in part (1 of 2 checks hold, 1 not part of this size), 3 of 3 cases" in text
+    assert "did not hold: S2\n" in text
+    assert "page: runs/studies/small/card.md" in text
+    assert "already" not in text
+    assert "Verdicts" not in text
     folder = tmp_path / "runs" / "studies"
     assert sorted(file.name for file in (folder / "small").iterdir()) == [
         "card.md",
@@ -55,8 +59,9 @@ def test_a_study_leaves_a_folder_and_a_line(capsys, tmp_path):
     assert content["facts"]["threads"] == 1
 
 
-def test_all_runs_all(tmp_path):
+def test_all_runs_all(tmp_path, capsys):
     assert main(["study", "--all", "--out", "there"]) == 0
+    assert "Verdicts" in capsys.readouterr().out
     index = (tmp_path / "there" / "README.md").read_text()
     assert "[small]" in index
     assert "[other]" in index
@@ -66,7 +71,9 @@ def test_a_second_call_runs_nothing_again(monkeypatch, capsys):
     assert main(["study", "small"]) == 0
     replace_small(monkeypatch, run=lambda case, setting: pytest.fail("ran again"))
     assert main(["study", "small"]) == 0
-    assert "3 of 3 cases" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "small: 3 cases are in runs/studies/small already; --overwrite" in text
+    assert "3 of 3 cases" in text
 
 
 def test_an_interrupted_study_goes_on(monkeypatch, capsys, tmp_path):
@@ -121,7 +128,7 @@ def test_a_study_that_fails_keeps_what_it_has(monkeypatch, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ([], "allowed is one of names of studies, --all and --list; got none"),
+        ([], "got none of names of studies, --all and --list, allowed is one; rankfold study --list"),
         (["small", "--all"], "got several"),
         (["--all", "--list"], "got several"),
         (["unknown"], "study: got 'unknown', known are other, small"),

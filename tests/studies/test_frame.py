@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 
 import pytest
 from tests.studies.small import SMALL
@@ -160,12 +161,29 @@ def test_the_card_says_what_was_run_and_what_did_not_hold():
     assert "**Verdict: holds in part** (1 of 2 checks hold, 1 not decided)." in text
     assert "Claim: Squares grow." in text
     assert "Paper: Euclid 300 BC, Elements." in text
-    assert "`rankfold study small`: full size, 8 of 10 cases" in text
+    assert "Run: `rankfold study small`, full size, 8 of 10 cases" in text
     assert "- n 7, seed 0: numbers: 7 is not here; bring it." in text
-    failures = text[text.index("## Where it did not hold") :]
+    failures = text[text.index("## Where it did not hold") : text.index("## Remarks")]
     assert "S2: the square of 1 is 2; measured 1, allowed >= 2." in failures
     assert "S3: the square of 7 is 49; not decided: 1 of 1 cases have not been run." in failures
     assert "S1" not in failures
+
+
+def test_the_card_explains_before_it_lists():
+    text = card(SMALL, fresh(inner={"rates": [1, 2], "deep": {"on": True}}))
+    assert re.findall(r"^## (.*)", card(SMALL, done()), re.MULTILINE) == [
+        "Checks",
+        "Where it did not hold",
+        "Remarks",
+        "In numbers",
+        "Parameters",
+    ]
+    assert "| inner: rates | [1, 2] |\n| inner: deep: on | True |" in text
+
+
+def test_checks_of_another_size_come_last():
+    text = card(dataclasses.replace(SMALL, checks=SMALL.checks[::-1]), done())
+    assert re.findall(r"^\| (S\d) ", text, re.MULTILINE) == ["S2", "S1", "S3"]
 
 
 def test_a_stopped_run_says_so():
@@ -249,7 +267,7 @@ def test_the_index_lists_what_is_there(tmp_path):
     write_index(studies, tmp_path)
     text = (tmp_path / "README.md").read_text()
     assert (
-        "| [small](small/card.md) | holds in part | 1 of 2 checks hold, 1 not part of this size | 3 of 3 | quick |"
-        in text
+        "| [small](small/card.md) | Squares grow. | holds in part "
+        "| 1 of 2 checks hold, 1 not part of this size | 3 of 3 | quick |" in text
     )
     assert "absent" not in text

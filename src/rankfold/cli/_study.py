@@ -23,6 +23,7 @@ from rankfold.studies import (
     StudyFolder,
     StudyRun,
     Unavailable,
+    judge,
     run_study,
     summary_of,
     write_index,
@@ -56,16 +57,25 @@ def study(config: StudyConfig) -> None:
     incomplete: list[str] = []
     summaries = []
     for one, run in begun:
+        folder = config.out / one.name
+        if run.rows:
+            text = f"{one.name}: {len(run.rows)} cases are in {folder} already; --overwrite runs them anew"
+            console.print(Text(text), soft_wrap=True)
         run = _run(config, one, run, console)
         write_index(STUDIES, config.out)
         summaries.append(summary_of(one, run))
         console.print(_line(summaries[-1]), soft_wrap=True)
+        failed = [finding.name for finding in judge(one.checks, run.records(one)) if finding.holds is False]
+        if failed:
+            console.print(Text(f"  did not hold: {', '.join(failed)}"), soft_wrap=True)
+        console.print(Text(f"  page: {folder / 'card.md'}"), soft_wrap=True)
         if run.missing:
             first = run.missing[0].reason
             console.print(Text(f"  {len(run.missing)} cases could not be run: {first}"), soft_wrap=True)
             incomplete.append(one.name)
-    console.print(records_table("Verdicts", summaries))
-    console.print(f"cards: {config.out / 'README.md'}", soft_wrap=True)
+    if len(summaries) > 1:
+        console.print(records_table("Verdicts", summaries))
+    console.print(Text(f"all studies: {config.out / 'README.md'}"), soft_wrap=True)
     if incomplete:
         raise Unavailable(
             f"study: some cases of {', '.join(incomplete)} could not be run here, for the reasons above; what depends "

@@ -18,20 +18,23 @@ class StudyConfig:
     """Run claims of the literature and judge them; a run that was stopped goes on where it was.
 
     Arguments:
-        names: which studies.
+        names: of the studies to run.
         list: show all studies with their claims and run none.
         all: run all studies, one after the other.
-        full: the size that takes its time instead of the quick one.
-        out: folder that gets a folder per study with study.json, card.md and figures, and a README.md over all.
-        overwrite: run studies anew that out holds already.
+        full: run the full size, larger and slower, instead of the quick one.
+        out: folder that gets a folder per study, with card.md to read, figures and study.json, and a README.md of all.
+        overwrite: run studies anew whose cases are in --out already.
         seed: the first seed; None means that of the study.
         data_dir: folder to search for data sets first.
-        device: of networks: cpu, cuda, or auto for cuda where there is one.
+        device: where networks are trained: cpu, cuda, or auto for cuda where there is one.
         threads: CPU threads; None leaves the choice to PyTorch.
     """
 
     names: Annotated[
-        tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="{" + ",".join(STUDIES) + "}...")
+        tyro.conf.Positional[tuple[str, ...]],
+        tyro.conf.arg(
+            metavar="NAME...", help=f"studies to run: {', '.join(STUDIES)}.", help_behavior_hint=""
+        ),
     ] = ()
     list: tyro.conf.FlagCreatePairsOff[bool] = False
     all: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -57,8 +60,8 @@ def checked_study(config: StudyConfig) -> StudyConfig:
     chosen = [bool(config.names), config.all, config.list]
     if sum(chosen) != 1:
         raise OptionError(
-            "study: allowed is one of names of studies, --all and --list; "
-            f"got {'several' if sum(chosen) else 'none'}, give one."
+            f"study: got {'several' if sum(chosen) else 'none'} of names of studies, --all and --list, allowed is one; "
+            f"{'leave the others out' if sum(chosen) else 'rankfold study --list shows the names'}."
         )
     for flag, value, fits, allowed in (
         (

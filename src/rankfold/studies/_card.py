@@ -1,6 +1,6 @@
-"""The page of one run: paper, claim, what was run, result, and where it did not hold."""
+"""The page of one run: verdict, claim, checks, where it did not hold and what that means, then all numbers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rankfold.report import markdown_table
@@ -33,16 +33,19 @@ def card(study: Study, run: StudyRun) -> str:
     ]
     if run.rows:
         parts.append(f"![{study.title}](figure.svg)")
-    parts += ["## What was run", *_what_was_run(run, len(records.cases))]
-    parts += ["## Result", markdown_table([_row(finding) for finding in findings])]
+    parts += _what_was_run(run, len(records.cases))
+    # The checks of another size have nothing to say here, so they come last.
+    rows = [_row(finding) for finding in sorted(findings, key=lambda finding: not finding.part)]
+    parts += ["## Checks", markdown_table(rows)]
     parts += ["## Where it did not hold", *_failures(findings)]
+    if study.remarks:
+        parts += ["## Remarks", "\n".join(f"- {remark}" for remark in study.remarks)]
     tables = [table for table in study.tables(records) if table.rows]
     if tables:
         parts.append("## In numbers")
     for table in tables:
         parts += [f"{table.title}:", markdown_table(table.rows)]
-    if study.remarks:
-        parts += ["## Remarks", "\n".join(f"- {remark}" for remark in study.remarks)]
+    parts += ["## Parameters", markdown_table(list(_parameters(run.parameters)))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -95,8 +98,7 @@ def _what_was_run(run: StudyRun, total: int) -> Iterator[str]:
     facts = run.facts
     size = f"{run.size} size, {len(run.rows)} of {total} cases, {run.seconds:.0f} s"
     where = ", ".join(f"{name} {value}" for name, value in facts.items())
-    yield f"`{run.command}`: {size}." + (f" On {where}." if facts else "")
-    yield markdown_table([{"parameter": name, "value": str(value)} for name, value in run.parameters.items()])
+    yield f"Run: `{run.command}`, {size}." + (f" On {where}." if facts else "")
     if run.missing:
         lines = [f"- {_words(missing.case)}: {missing.reason}" for missing in run.missing[:_LISTED]]
         more = len(run.missing) - _LISTED
@@ -106,6 +108,15 @@ def _what_was_run(run: StudyRun, total: int) -> Iterator[str]:
     left = total - len(run.rows) - len(run.missing)
     if left:
         yield f"The run was stopped before its end: {left} cases are missing, the same command goes on with them."
+
+
+def _parameters(values: Mapping[str, Any], above: str = "") -> Iterator[dict[str, str]]:
+    """One row per parameter; those inside another have its name before theirs."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _parameters(value, f"{above}{name}: ")
+        else:
+            yield {"parameter": f"{above}{name}", "value": str(value)}
 
 
 def _failures(findings: Sequence[Finding]) -> Iterator[str]:

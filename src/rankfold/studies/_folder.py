@@ -150,13 +150,21 @@ def write_index(studies: Registry[Study], place: Path) -> None:
     for study in studies.values():
         run = StudyFolder(place / study.name).read(study)
         if run is not None:
-            row = summary_of(study, run)
-            rows.append({**row, "study": f"[{study.name}]({study.name}/card.md)", "claim": study.claim})
+            # The claim stands beside the name, and the name is a link.
+            row = {"study": None, "claim": study.claim} | summary_of(study, run)
+            rows.append(row | {"study": f"[{study.name}]({study.name}/card.md)"})
     text = (
         "# Claims of the literature, run and judged\n\n"
-        "Each line is a run of `rankfold study NAME`; its page says what was run, what was measured and where the "
-        "claim did not hold. A verdict is computed from the run: holds (every check of this size), holds in part, "
-        "does not hold (no check), not decided.\n\n" + markdown_table(rows) + "\n"
+        "Each line is a run of `rankfold study NAME`; its page says what was run, what was measured and which checks "
+        "did not hold.\n\n"
+        "The verdict counts checks and is computed from the run: *holds* if every check of this size does, *does not "
+        "hold* if none does, *holds in part* between the two, however few hold, and *not decided* if none failed but "
+        "one could not be measured. Some checks are controls or bounds of our own, which can be sharper than the "
+        "claim: before you quote a verdict, read the checks that did not hold and the remarks below them. Names of "
+        "checks, such as B2, are labels.\n\n"
+        "`--seed 1 --out FOLDER` runs a study with other random numbers, `--full` its full size.\n\n"
+        + markdown_table(rows)
+        + "\n"
     )
     _write(place / "README.md", text)
 
