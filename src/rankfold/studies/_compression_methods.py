@@ -22,9 +22,9 @@ from rankfold.studies._pruning import (
 
 __all__ = ["FACTOR_METHODS", "METHODS", "PRUNING_METHODS", "Method", "Start", "Trained", "common_rank"]
 
-# TDLRT as in the benchmarks of this library: ranks start at half, the tolerance rises over the first fifth of the
-# steps, the bases stay for the last fifth.
-_START, _WARMUP, _FREEZE, _CORE_STEPS = 0.5, 0.2, 0.8, 10
+# The step of the paper: bases and cores move with every batch. Ranks start at half, the tolerance rises over the first
+# half of the steps, the bases stay for the last tenth; these three are choices of this library.
+_START, _WARMUP, _FREEZE, _CORE_STEPS = 0.5, 0.5, 0.9, 1
 
 # Magnitude pruning: five rounds between a fifth and three fifths of the steps, so that most of the training that
 # remains is done at the final share; choice of this library.
