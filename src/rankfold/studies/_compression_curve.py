@@ -216,9 +216,9 @@ COMPRESSION_CURVE = Study(
         "with published points, which are of long trainings.",
         "Fixed ranks and pruning are told their final size and train at it from the first step or early on; TDLRT has "
         "to find its ranks.",
-        "TDLRT takes the step of the paper, core_steps=1, and the tolerance rises over half of the steps. That, instead "
-        "of this library's ten core steps and a fifth, was chosen after looking at test accuracies of the quick size; no "
-        "setting of the other methods was varied so.",
+        "TDLRT takes the step of the paper, core_steps=1, and the tolerance rises over half of the steps. "
+        "That, instead of this library's ten core steps and a fifth, was chosen after looking at test accuracies of "
+        "the quick size; no setting of the other methods was varied so.",
         "The paper's own recipe is not public in full, and its baselines are below those of current recipes.",
     ),
 )

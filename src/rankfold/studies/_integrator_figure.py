@@ -73,7 +73,7 @@ def _riemannian(axes: "Axes", records: Records) -> None:
         seeds, errors = [row["seed"] for row in chosen], [row["error"] for row in chosen]
         axes.semilogy(seeds, errors, **_style(integrator, linestyle=""))
     axes.set(xlabel="seed", ylabel="relative distance", title="5 to the Riemannian step")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xticks(sorted({row["seed"] for row in rows}))
 
 
 def _truncation(axes: "Axes", records: Records) -> None:

@@ -1,5 +1,6 @@
 """Tables and figure of the study on ranks over training."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rankfold.studies._plotting import COLOURS, HEAT, line_style
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["plot", "tables"]
+
+_COLUMNS = 3
 
 
 def _trained(records: Records) -> list[Record]:
@@ -61,7 +64,7 @@ def _dead_zone(axes: "Axes", figure: "Figure", rows: list[Record]) -> None:
         title=f"dead zone, {core_steps} core step" + ("s" if core_steps > 1 else ""),
     )
     axes.set_ylim(top=3 * max(tolerances))  # room for the legend
-    axes.legend(fontsize=6, loc="upper left", facecolor="0.8")
+    axes.legend(fontsize=6, loc="upper left", facecolor="0.75")
     figure.colorbar(shown, ax=axes, label="final rank (teacher 6)")
 
 
@@ -100,34 +103,35 @@ def _starts(axes: "Axes", rows: list[Record]) -> None:
 
 
 def plot(records: Records, figure: "Figure") -> None:
-    """Ranks of every layer, a map of the dead zone for three numbers of core steps, starts and matched tolerances."""
-    figure.set_size_inches(13, 9)
-    grid = figure.subplots(3, 4).ravel()
-    for axes in grid:
-        axes.set_axis_off()
+    """Ranks of every layer, a map of the dead zone per number of core steps, starts and matched tolerances."""
     trained = _trained(records)
-    layers = list(trained[0]["ranks"]) if trained else []
-    for axes, layer in zip(grid, layers, strict=False):
-        axes.set_axis_on()
-        _ranks(axes, trained, layer)
-    if layers:
-        handles, labels = grid[0].get_legend_handles_labels()
-        grid[10].legend(handles, labels, loc="center", title="start and tolerance\n(top row)", fontsize=8)
     dead = records.found(part="dead zone")
     first = [row for row in dead if row["seed"] == min(row["seed"] for row in dead)]
-    steps = sorted({row["core_steps"] for row in first})
-    for axes, core_steps in zip(grid[4:8], [*steps[:3], *steps[-1:]][: len(steps)], strict=False):
-        axes.set_axis_on()
-        _dead_zone(axes, figure, [row for row in first if row["core_steps"] == core_steps])
-    for axes, part, draw in ((grid[8], "starts", _starts), (grid[9], "matched", _matched)):
+    panels: list[Callable[[Axes], None]] = [
+        lambda axes, layer=layer: _ranks(axes, trained, layer)
+        for layer in (trained[0]["ranks"] if trained else ())
+    ]
+    for steps in sorted({row["core_steps"] for row in first}):
+        rows = [row for row in first if row["core_steps"] == steps]
+        panels.append(lambda axes, rows=rows: _dead_zone(axes, figure, rows))
+    for part, draw in (("starts", _starts), ("matched", _matched)):
         if rows := records.found(part=part):
-            axes.set_axis_on()
-            draw(axes, rows)
-    for axes in grid:
+            panels.append(lambda axes, rows=rows, draw=draw: draw(axes, rows))
+    height = -(-(len(panels) + 1) // _COLUMNS)
+    figure.set_size_inches(11, 3.1 * height)
+    grid = figure.subplots(height, _COLUMNS, squeeze=False).ravel()
+    for axes, draw in zip(grid, panels, strict=False):
+        draw(axes)
         axes.title.set_fontsize(9)
         for axis in (axes.xaxis, axes.yaxis):
             if axis.get_scale() == "log":
                 axis.set_minor_formatter("")
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
+    if trained:
+        handles, labels = grid[0].get_legend_handles_labels()
+        title = "start and tolerance\n(panels of LeNet-5)"
+        grid[len(panels)].legend(handles, labels, loc="center", title=title, fontsize=8)
 
 
 def tables(records: Records) -> list[Table]:
