@@ -93,6 +93,30 @@ def test_an_interrupted_study_goes_on(monkeypatch, capsys, tmp_path):
     assert [case["n"] for case in ran] == [2]
 
 
+def test_a_run_in_two_parts_names_both_machines_and_a_complete_one_keeps_its_command(monkeypatch, tmp_path):
+    def stopped(case, setting):
+        if case["n"] == 2:
+            raise KeyboardInterrupt
+        return SMALL.run(case, setting)
+
+    def stored():
+        return json.loads((tmp_path / "runs" / "studies" / "small" / "study.json").read_text())
+
+    monkeypatch.setattr("rankfold.cli._study.__version__", "0.0.1")
+    replace_small(monkeypatch, run=stopped)
+    assert main(["study", "small", "--threads", "1"]) == 130
+    assert main(["study", "small", "--threads", "1"]) == 130
+    assert stored()["facts"]["rankfold"] == "0.0.1"
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(STUDIES, "_entries", {"small": SMALL})
+    monkeypatch.setattr("rankfold.cli._study.__version__", "0.0.2")
+    for words in (["--threads", "1"], []):
+        assert main(["study", "small", *words]) == 0
+        assert stored()["facts"]["rankfold"] == "0.0.1, then 0.0.2"
+        assert stored()["command"] == "rankfold study small --threads 1"
+
+
 def test_full_takes_the_other_parameters_and_reports_what_is_missing(capsys, tmp_path):
     assert main(["study", "small", "--full"]) == 2
     captured = capsys.readouterr()

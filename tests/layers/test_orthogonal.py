@@ -218,6 +218,34 @@ def test_deepcopy_state_and_dtype(name: str) -> None:
     assert single[0].weight.dtype == torch.float32
 
 
+def test_merging_a_copy_leaves_the_original_whole() -> None:
+    model, (x, y) = network(), batch()
+    orthogonalize(model, block=0.5)
+    shake(model)
+    twin = copy.deepcopy(model)
+    wanted = model(x)
+    merge_orthogonal(twin)
+    assert torch.equal(twin(x), wanted)
+    assert torch.equal(model(x), wanted)
+    F.cross_entropy(model(x), y).backward()
+    redraw_blocks(model)
+    merge_orthogonal(model)
+    assert type(model[0]) is type(twin[0]) is type(network()[0])
+    torch.testing.assert_close(model(x), wanted)
+
+
+def test_inference_mode_leaves_nothing_that_cannot_be_trained() -> None:
+    model, (x, y) = network(), batch()
+    with torch.inference_mode():
+        orthogonalize(model, block=0.5)
+        redraw_blocks(model)
+    F.cross_entropy(model(x), y).backward()
+    assert all(free.grad is not None for *_, free in orthogonal_weights(model))
+    with torch.inference_mode():
+        made_there = network()
+    assert all("inference mode" in (row.reason or "") for row in orthogonalize(made_there))
+
+
 @pytest.mark.parametrize("name", FREE)
 def test_half_precision_turns_in_float32(name: str) -> None:
     model = nn.Sequential(nn.Linear(16, 8)).bfloat16()
@@ -418,6 +446,7 @@ def test_bad_arguments_change_nothing() -> None:
         ({"block": 1.5}, OptionError, "share in"),
         ({"block": True}, OptionError, "share in"),
         ({"block": float("nan")}, OptionError, "share in"),
+        ({"block": "all"}, OptionError, "share in"),
         ({"include": "3"}, SelectorError, "include"),
     ):
         with pytest.raises(error, match=words):

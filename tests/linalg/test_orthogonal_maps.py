@@ -275,6 +275,9 @@ def test_energy_of_what_is_evenly_spread_is_least() -> None:
                 random(4, 4, seed=seed), power
             )
     assert hyperspherical_energy(torch.ones(2, 3)) == math.inf
+    for scale in (1e-310, 1e-200, 1e200, 1e300):
+        scaled = scale * torch.tensor([[3.0, 0.0], [-0.5, 0.0]], dtype=torch.float64)
+        assert hyperspherical_energy(scaled) == 1.0
 
 
 def test_energy_is_differentiable() -> None:

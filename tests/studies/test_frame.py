@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import re
+import sys
 
 import pytest
 from tests.studies.small import SMALL
@@ -271,3 +272,52 @@ def test_the_index_lists_what_is_there(tmp_path):
         "| 1 of 2 checks hold, 1 not part of this size | 3 of 3 | quick |" in text
     )
     assert "absent" not in text
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda content: content.update(seconds=float("inf")), "not readable"),
+        (lambda content: content["records"][0].update(square=float("nan")), "not readable"),
+        (lambda content: content.update(parameters={}), "no run of this version.*KeyError"),
+        (lambda content: content["records"][2].pop("square"), "no run of this version.*KeyError"),
+        (lambda content: content["records"][2].update(square=None), "no run of this version.*TypeError"),
+        (
+            lambda content: content["records"].append({"n": 9, "seed": 0, "square": 81}),
+            "1 records belong to none",
+        ),
+        (lambda content: content["records"].append(content["records"][0]), "1 records .* are there twice"),
+    ],
+)
+def test_records_that_are_not_of_this_version_are_refused(tmp_path, change, words):
+    folder = StudyFolder(tmp_path)
+    folder.write_records(SMALL, done())
+    content = json.loads(folder.json.read_text())
+    change(content)
+    folder.json.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=words):
+        folder.read(SMALL)
+
+
+def test_a_file_that_nests_without_end_is_refused(tmp_path):
+    folder = StudyFolder(tmp_path)
+    folder.json.write_text("[" * 100_000)
+    with pytest.raises(CheckpointError, match="not readable"):
+        folder.read(SMALL)
+
+
+def test_a_damaged_neighbour_does_not_keep_the_others_from_the_index(tmp_path):
+    studies = Registry("study", SMALL, dataclasses.replace(SMALL, name="other"))
+    StudyFolder(tmp_path / "small").write_records(SMALL, done())
+    (tmp_path / "other").mkdir()
+    StudyFolder(tmp_path / "other").json.write_text("{")
+    write_index(studies, tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "| holds in part " in text
+    assert "| not readable " in text
+
+
+def test_without_a_figure_the_card_shows_none(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert "not installed" in (StudyFolder(tmp_path).write_pages(SMALL, done()) or "")
+    assert "figure.svg" not in StudyFolder(tmp_path).card.read_text()

@@ -3,6 +3,7 @@
 import platform
 import shlex
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -31,6 +32,7 @@ from rankfold.studies import (
 
 __all__ = ["study"]
 
+_THEN = ", then "
 _WRITE_EVERY = 5.0  # seconds; a run that is killed loses no more than this
 
 
@@ -107,7 +109,12 @@ def _begun(config: StudyConfig, one: Study) -> StudyRun:
             f"{folder.path}: holds a run of other settings ({stored.size} size, seed {stored.parameters.get('seed')}); "
             "name another folder with --out, or replace it with --overwrite."
         )
-    return replace(fresh, rows=stored.rows, seconds=stored.seconds, facts=stored.facts)
+    if not stored.rows:
+        return fresh
+    if not stored.records(one).missing:
+        return stored  # nothing is run any more, so this command and this machine have no part in it
+    facts = _joined(stored.facts, fresh.facts)
+    return replace(fresh, rows=stored.rows, seconds=stored.seconds, facts=facts)
 
 
 def _run(config: StudyConfig, one: Study, run: StudyRun, console: Console) -> StudyRun:
@@ -159,6 +166,15 @@ def _command(config: StudyConfig, one: Study) -> str:
     words += [] if config.seed is None else ["--seed", str(config.seed)]
     words += [] if config.threads is None else ["--threads", str(config.threads)]
     return shlex.join(words)
+
+
+def _joined(before: Mapping[str, object], now: Mapping[str, object]) -> dict[str, object]:
+    """Facts of a run in parts: where they differ, one after the other."""
+    facts = dict(now)
+    for name, value in before.items():
+        latest = str(now.get(name))
+        facts[name] = value if str(value).split(_THEN)[-1] == latest else f"{value}{_THEN}{latest}"
+    return facts
 
 
 def _facts(config: StudyConfig) -> dict[str, str | int]:

@@ -86,7 +86,9 @@ def orthogonalize(
         0 Conv2d 27 None
         2 Embedding None its rows are looked up: the fan-in is the number of rows, too many to turn
     """
-    if block is not None and (isinstance(block, bool) or not 0 < block <= 1):
+    if block is not None and (
+        isinstance(block, bool) or not isinstance(block, int | float) or not 0 < block <= 1
+    ):
         raise OptionError(
             f"orthogonalize: block must be None or a share in (0, 1], got {block!r}; 0.25 is the paper's."
         )
@@ -158,6 +160,8 @@ def _layout_or_reason(
         return f"weights of dtype {weight.dtype} are not supported"
     if weight.device.type == "meta" or weight.numel() == 0:
         return "its weight holds no data"
+    if weight.is_inference():
+        return "was made in inference mode, and can never be trained"
     if layout.fan_in == 1:
         return "its fan-in is 1, where there is nothing to turn"
     if map == "direct" and weight.dtype in (torch.float16, torch.bfloat16):

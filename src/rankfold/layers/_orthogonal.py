@@ -183,10 +183,19 @@ def merge_orthogonal(model: nn.Module) -> nn.Module:
     """
     for _, module, _, free in list(orthogonal_weights(model)):
         free.grad = None
+        _give_own_class(module)
         parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
     return model
 
 
+def _give_own_class(module: nn.Module) -> None:
+    """A copy by deepcopy has the class of its original, out of which torch would take the weight of both."""
+    shared = type(module)
+    own: Any = type(shared.__name__, shared.__bases__, dict(vars(shared)))
+    module.__class__ = own
+
+
+@torch.inference_mode(False)  # neurons made in inference mode could never be trained with again
 @torch.no_grad()
 def redraw_blocks(
     model: nn.Module,

@@ -57,6 +57,7 @@ def hyperspherical_energy(vectors: Tensor, power: int = 1, *, half_space: bool =
         raise NonFiniteError(
             "hyperspherical_energy: the vectors hold NaN or infinity; mend or drop these rows."
         )
+    work = _in_range(work)
     length = torch.linalg.vector_norm(work, dim=1, keepdim=True)
     if not bool((length > 0).all()):
         raise OptionError("hyperspherical_energy: a vector of length zero has no direction; drop these rows.")
@@ -68,3 +69,13 @@ def hyperspherical_energy(vectors: Tensor, power: int = 1, *, half_space: bool =
     # Everything but the diagonal: without the last entry, the rows of n + 1 begin with a diagonal entry each.
     pairs = distances.flatten()[:-1].view(count - 1, count + 1)[:, 1:] if count > 1 else distances[:0]
     return -pairs.log().sum() if power == 0 else pairs.pow(-power).sum()
+
+
+def _in_range(work: Tensor) -> Tensor:
+    """Directions of the same rows, at lengths whose squares neither overflow nor vanish."""
+    if not work.numel():
+        return work
+    largest = work.detach().abs().amax(1, keepdim=True)
+    # Choice of this library: the squares of these bounds are far inside of float64; rows between them keep their bits.
+    inside = ((largest > 1e-100) & (largest < 1e100)) | (largest == 0)
+    return work / torch.where(inside, 1.0, largest)

@@ -13,12 +13,13 @@ __all__ = ["allowed", "card", "held", "summary_of"]
 _LISTED = 12  # missing cases that are named; more are counted
 
 
-def card(study: Study, run: StudyRun) -> str:
+def card(study: Study, run: StudyRun, *, figure: bool = True) -> str:
     """A run as a Markdown page; made from its records alone, so that it can be made again.
 
     Arguments:
         study: the study.
         run: of this study, perhaps partial.
+        figure: whether ``figure.svg`` was drawn.
 
     Returns:
         The page, which shows ``figure.svg`` beside it.
@@ -31,7 +32,7 @@ def card(study: Study, run: StudyRun) -> str:
         f"Claim: {study.claim}",
         f"Paper: {study.paper}.",
     ]
-    if run.rows:
+    if figure and run.rows:
         parts.append(f"![{study.title}](figure.svg)")
     parts += _what_was_run(run, len(records.cases))
     # The checks of another size have nothing to say here, so they come last.

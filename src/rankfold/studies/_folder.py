@@ -44,12 +44,13 @@ class StudyFolder:
         """The run that is there; None where there is none.
 
         Raises:
-            CheckpointError: the file is damaged or of another study.
+            CheckpointError: the file is damaged, of another study, or of another version of it.
         """
         if not self.json.is_file():
             return None
         try:
             stored = json.loads(self.json.read_text(encoding="utf-8"))
+            json.dumps(stored, allow_nan=False)  # NaN and infinity are read, and could not be written again
             if stored["format"] != _FORMAT:
                 raise ValueError(f"format {stored['format']!r}")
             run = StudyRun(
@@ -64,7 +65,7 @@ class StudyFolder:
             )
             if not all(isinstance(row, dict) for row in stored["records"]):
                 raise ValueError("a record is no object")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise CheckpointError(
                 f"{self.json}: not readable as the run of a study ({error}); restore the file, or run the study anew "
                 "with --overwrite."
@@ -72,6 +73,12 @@ class StudyFolder:
         if run.study != study.name:
             raise CheckpointError(
                 f"{self.json}: holds the study {run.study}, not {study.name}; name another folder with --out."
+            )
+        reason = _foreign(study, run)
+        if reason is not None:
+            raise CheckpointError(
+                f"{self.json}: is no run of this version of the study {study.name} ({reason}); name another folder "
+                "with --out, or run the study anew with --overwrite."
             )
         return run
 
@@ -124,7 +131,7 @@ class StudyFolder:
         """
         self._make()
         without = draw_study(study, run.records(study), self.path)
-        _write(self.card, card(study, run))
+        _write(self.card, card(study, run, figure=without is None))
         return without
 
     def _make(self) -> None:
@@ -144,15 +151,20 @@ def write_index(studies: Registry[Study], place: Path) -> None:
         place: holds one folder per study.
 
     Raises:
-        CheckpointError: a run is damaged, or the file cannot be written.
+        CheckpointError: the file cannot be written.
     """
     rows = []
     for study in studies.values():
-        run = StudyFolder(place / study.name).read(study)
+        link = f"[{study.name}]({study.name}/card.md)"
+        try:
+            run = StudyFolder(place / study.name).read(study)
+        except CheckpointError:  # of one study, which must not keep the others from their lines
+            rows.append({"study": link, "claim": study.claim, "verdict": "not readable"})
+            continue
         if run is not None:
             # The claim stands beside the name, and the name is a link.
             row = {"study": None, "claim": study.claim} | summary_of(study, run)
-            rows.append(row | {"study": f"[{study.name}]({study.name}/card.md)"})
+            rows.append(row | {"study": link})
     text = (
         "# Claims of the literature, run and judged\n\n"
         "Each line is a run of `rankfold study NAME`; its page says what was run, what was measured and which checks "
@@ -167,6 +179,19 @@ def write_index(studies: Registry[Study], place: Path) -> None:
         + "\n"
     )
     _write(place / "README.md", text)
+
+
+def _foreign(study: Study, run: StudyRun) -> str | None:
+    """Why the records cannot be those of the study as it is now, or None."""
+    try:
+        records = run.records(study)
+        strangers = len(run.rows) + len(records.missing) - len(records.cases)
+        judge(study.checks, records)
+        list(study.tables(records))
+    # What a check or a table meets in records that lack a value, or have one of another kind.
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return f"{strangers} records belong to none of its cases, or are there twice" if strangers else None
 
 
 def _json_by_lines(content: dict[str, Any]) -> str:
