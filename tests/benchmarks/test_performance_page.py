@@ -80,3 +80,4 @@ def test_cells_and_tables():
         "7",
     ]
     assert markdown_table([{"a_b": 1}, {"c": "x|y"}]) == "| a b | c |\n|---|---|\n| 1 | - |\n| - | x\\|y |"
+    assert markdown_table([{"|x|": 1}]) == "| \\|x\\| |\n|---|\n| 1 |"

@@ -48,7 +48,7 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """
     names = list(dict.fromkeys(key for row in rows for key in row))
     lines = [
-        "| " + " | ".join(name.replace("_", " ") for name in names) + " |",
+        "| " + " | ".join(markdown_cell(name.replace("_", " ")) for name in names) + " |",
         "|" + "---|" * len(names),
     ]
     lines += ["| " + " | ".join(markdown_cell(row.get(name)) for name in names) + " |" for row in rows]
