@@ -244,6 +244,7 @@ def test_no_number_changes_nothing(value: float) -> None:
 @pytest.mark.parametrize(
     "options",
     [{"lr": -1.0}, {"lr": float("nan")}, {"lr": float("inf")}, {"momentum": 1.0}, {"momentum": -0.1}]
+    + [{"lr": "fast"}, {"lr": None}, {"lr": torch.ones(2)}, {"momentum": "much"}, {"momentum": None}]
     + [{"iterations": k} for k in (0, 1.5, True)],
 )
 def test_bad_options(options: dict) -> None:

@@ -148,9 +148,9 @@ def retract(matrix: Tensor, omega: Tensor, lr: float | Tensor, iterations: int |
 
 def _check_options(options: dict[str, Any]) -> None:
     lr, momentum, iterations = options["lr"], options["momentum"], options["iterations"]
-    if not 0 <= float(lr) < float("inf"):
+    if not 0 <= _number(lr) < float("inf"):
         raise OptionError(f"OrthogonalDescent: lr must be a number from 0, got {lr}; 0.02 is the paper's.")
-    if not 0 <= momentum < 1:
+    if not 0 <= _number(momentum) < 1:
         raise OptionError(f"OrthogonalDescent: momentum must lie in [0, 1), got {momentum}; 0.9 is common.")
     if iterations is not None and (
         isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1
@@ -158,6 +158,14 @@ def _check_options(options: dict[str, Any]) -> None:
         raise OptionError(
             f"OrthogonalDescent: iterations must be a whole number from 1, or None for exact, got {iterations!r}."
         )
+
+
+def _number(value: Any) -> float:
+    """The value as a number, NaN for what is none."""
+    try:
+        return float(value.detach() if isinstance(value, Tensor) else value)
+    except (TypeError, ValueError, RuntimeError):
+        return float("nan")
 
 
 def _check_parameter(parameter: Tensor) -> None:
