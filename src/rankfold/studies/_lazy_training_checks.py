@@ -183,8 +183,8 @@ CHECKS = (
         Check(
             name=f"A6 l={order}",
             statement=(
-                f"order {order}: until the loss is below 1e-3 nothing off the span of the target exceeds 2 sqrt(m) "
-                "delta (shown in units of sqrt(m) delta)"
+                f"order {order}: until the relative loss is below 1e-3 nothing off the span of the target exceeds "
+                "2 sqrt(m) delta (shown in units of sqrt(m) delta)"
             ),
             measure=lambda records, order=order: _off_span(records, order),
             most=2.0,
