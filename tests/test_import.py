@@ -1,11 +1,13 @@
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import sys
 import torch
 before = set(sys.modules)
-import rankfold
+from rankfold import TDLRT, factorize
 print(*sorted(set(sys.modules) - before))
 """
 
@@ -35,3 +37,20 @@ def test_import_brings_no_heavy_modules() -> None:
     new = done.stdout.split()
     assert "rankfold.layers" in new
     assert [name for name in new for heavy in HEAVY if name == heavy or name.startswith(f"{heavy}.")] == []
+
+
+def test_a_bare_import_waits_for_nothing() -> None:
+    script = (
+        "import sys, rankfold; print('torch' in sys.modules, rankfold.TDLRT.__name__, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "TDLRT", "True"]
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_the_garbage_collector_is_left_as_it_was(collecting: bool) -> None:
+    script = (
+        f"import gc, rankfold; {'' if collecting else 'gc.disable(); '}rankfold.TDLRT; print(gc.isenabled())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(collecting)]

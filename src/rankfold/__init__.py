@@ -3,13 +3,10 @@
 The public names; everything else is private.
 """
 
+import gc
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from rankfold import layers
-from rankfold._allocator import tune_cpu_allocator
-from rankfold._checkpoint import load, save
-from rankfold._decomposition_file import load_decomposition, save_decomposition
 from rankfold._errors import (
     CheckpointError,
     ConversionError,
@@ -24,42 +21,72 @@ from rankfold._errors import (
     ShapeError,
 )
 from rankfold._version import __version__ as __version__
-from rankfold.convert import (
-    Budget,
-    Conversion,
-    ConvertedLayer,
-    Latency,
-    densify,
-    factorize,
-    fold,
-    parse_policy,
-)
-from rankfold.formats import CP, TT, Tucker, factor_match_score
-from rankfold.ranks import EVBMF, Energy, Fixed, Fraction, Quantum, RankPolicy, Sensitivity, Tolerance
-from rankfold.training import TDLRT, RankRecord, register_transport, set_ranks
 
 if TYPE_CHECKING:
-    from rankfold import decompose
+    from rankfold import decompose, layers
+    from rankfold._allocator import tune_cpu_allocator
+    from rankfold._checkpoint import load, save
+    from rankfold._decomposition_file import load_decomposition, save_decomposition
     from rankfold.compression import CompressedLayer, Compression, FineTuning, compress
+    from rankfold.convert import (
+        Budget,
+        Conversion,
+        ConvertedLayer,
+        Latency,
+        densify,
+        factorize,
+        fold,
+        parse_policy,
+    )
     from rankfold.decompose import CPDecomposition, Decomposition, cp, tt, tucker
     from rankfold.export import ExportRecord, export_onnx, export_program
+    from rankfold.formats import CP, TT, Tucker, factor_match_score
+    from rankfold.ranks import (
+        EVBMF,
+        Energy,
+        Fixed,
+        Fraction,
+        Quantum,
+        RankPolicy,
+        Sensitivity,
+        Tolerance,
+    )
+    from rankfold.training import TDLRT, RankRecord, register_transport, set_ranks
 
-# Whoever trains networks does not wait for solvers of decompositions and exporters: they are imported at first use.
-_AT_FIRST_USE = {
-    "CPDecomposition": "rankfold.decompose",
-    "CompressedLayer": "rankfold.compression",
-    "Compression": "rankfold.compression",
-    "Decomposition": "rankfold.decompose",
-    "ExportRecord": "rankfold.export",
-    "FineTuning": "rankfold.compression",
-    "compress": "rankfold.compression",
-    "cp": "rankfold.decompose",
-    "decompose": "rankfold.decompose",
-    "export_onnx": "rankfold.export",
-    "export_program": "rankfold.export",
-    "tt": "rankfold.decompose",
-    "tucker": "rankfold.decompose",
+# Whoever trains networks does not wait for solvers of decompositions, and the other way round: a name is imported when
+# it is first asked for (Python enhancement proposal 562).
+_PLACES = {
+    "rankfold._allocator": ("tune_cpu_allocator",),
+    "rankfold._checkpoint": ("load", "save"),
+    "rankfold._decomposition_file": ("load_decomposition", "save_decomposition"),
+    "rankfold.compression": ("CompressedLayer", "Compression", "FineTuning", "compress"),
+    "rankfold.convert": (
+        "Budget",
+        "Conversion",
+        "ConvertedLayer",
+        "Latency",
+        "densify",
+        "factorize",
+        "fold",
+        "parse_policy",
+    ),
+    "rankfold.decompose": ("CPDecomposition", "Decomposition", "cp", "tt", "tucker"),
+    "rankfold.export": ("ExportRecord", "export_onnx", "export_program"),
+    "rankfold.formats": ("CP", "TT", "Tucker", "factor_match_score"),
+    "rankfold.ranks": (
+        "EVBMF",
+        "Energy",
+        "Fixed",
+        "Fraction",
+        "Quantum",
+        "RankPolicy",
+        "Sensitivity",
+        "Tolerance",
+    ),
+    "rankfold.training": ("TDLRT", "RankRecord", "register_transport", "set_ranks"),
 }
+_PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
+_MODULES = ("decompose", "layers")
 
 __all__ = [
     "CP",
@@ -120,10 +147,24 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _AT_FIRST_USE:
+    if name in _MODULES:
+        return _imported(f"rankfold.{name}")
+    if name not in _PLACE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(_AT_FIRST_USE[name])
-    return module if name == "decompose" else getattr(module, name)
+    value = getattr(_imported(_PLACE_OF[name]), name)
+    globals()[name] = value  # the next look finds it at once
+    return value
+
+
+def _imported(place: str) -> Any:
+    """The module, imported without a pass of the garbage collector over all that torch holds, which takes longer."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return importlib.import_module(place)
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def __dir__() -> list[str]:
