@@ -98,6 +98,7 @@ PUBLIC = {
         "orthogonal_weights",
         "redraw_blocks",
         "replace_data",
+        "require_module",
     ],
 }
 

@@ -57,5 +57,9 @@ def test_the_table_names_every_policy() -> None:
     for text in re.findall(r"`([a-z]+[ =][^`]*)`", "".join(TABLE)):
         rankfold.parse_policy(text, torch.zeros(1))
     for call in re.findall(r"`([A-Z]\w+\([^`]*\))`", "".join(TABLE)):
-        names = {**vars(rankfold), "x": torch.zeros(1), "evaluate": float}
+        names = {
+            **{name: getattr(rankfold, name) for name in rankfold.__all__},
+            "x": torch.zeros(1),
+            "evaluate": float,
+        }
         assert isinstance(eval(call, names), rankfold.RankPolicy)

@@ -9,7 +9,7 @@ import sys
 import pytest
 from tests.studies.small import SMALL
 
-from rankfold import CheckpointError, NonFiniteError
+from rankfold import CheckpointError, NonFiniteError, OptionError
 from rankfold._registry import Registry
 from rankfold.studies import (
     Check,
@@ -321,3 +321,10 @@ def test_without_a_figure_the_card_shows_none(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert "not installed" in (StudyFolder(tmp_path).write_pages(SMALL, done()) or "")
     assert "figure.svg" not in StudyFolder(tmp_path).card.read_text()
+
+
+def test_parameters_of_other_names_are_refused():
+    with pytest.raises(
+        OptionError, match="study small: got parameters seed, allowed are exactly seed, count"
+    ):
+        run_study(SMALL, StudyRun(study="small", size="own", parameters={"seed": 1}), Setting())

@@ -2,9 +2,8 @@
 
 import json
 import platform
-import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from rankfold._checkpoint import atomic_path
 from rankfold._checkpoint._words import brief
 from rankfold._errors import CheckpointError, ExportError
 from rankfold.cli._compress_config import CompressConfig, files_of
+from rankfold.cli._words_of import words_of
 
 __all__ = ["WrittenCompression", "read_compression", "write_compression"]
 
@@ -60,7 +60,7 @@ def write_compression(
             exported, failure = _export(config, network, inputs, places)
         complete = {
             "kind": _KIND,
-            "command": _command(config),
+            "command": words_of("compress", config, positional="weights"),
             "settings": _settings(config),
             "versions": {
                 "rankfold": rankfold.__version__,
@@ -110,18 +110,6 @@ def _export(
 def _settings(config: CompressConfig) -> dict[str, Any]:
     settings = {name: _plain(value) for name, value in asdict(config).items()}
     return settings | {"policy": config.policy[0]}
-
-
-def _command(config: CompressConfig) -> str:
-    """Words that give these settings."""
-    words = ["rankfold", "compress", str(config.weights)]
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if field.name == "weights" or value == field.default:
-            continue
-        words.append(f"--{field.name.replace('_', '-')}")
-        words += [] if value is True else map(str, value) if isinstance(value, tuple) else [str(value)]
-    return shlex.join(words)
 
 
 def _plain(value: Any) -> Any:

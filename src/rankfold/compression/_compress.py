@@ -31,7 +31,7 @@ from rankfold.convert import (
     split_attention,
     weight_groups,
 )
-from rankfold.layers import FactorizedLayer
+from rankfold.layers import FactorizedLayer, require_module
 from rankfold.ranks import RankPolicy, as_policy
 
 __all__ = ["compress"]
@@ -102,8 +102,7 @@ def compress(
         >>> bool(compression.share <= 0.5), compression.samples
         (True, 300)
     """
-    if not isinstance(model, nn.Module):
-        raise OptionError(f"compress: model is a {type(model).__name__}; pass the trained nn.Module itself.")
+    require_module(model, "compress")
     if not isinstance(finetune, FineTuning | None):
         raise OptionError(
             f"compress: finetune is a {type(finetune).__name__}; pass FineTuning(batches=...) or None."

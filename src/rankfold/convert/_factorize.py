@@ -17,7 +17,7 @@ from rankfold.convert._replace import replace_module
 from rankfold.convert._select import Selector
 from rankfold.convert._truncation import PlainTruncation, Truncation
 from rankfold.convert._weight_views import choose_ranks, layer_options
-from rankfold.layers import FactorizedLayer
+from rankfold.layers import FactorizedLayer, require_module
 from rankfold.ranks import Choice, Fraction, RankPolicy, as_policy
 
 __all__ = ["convert_layers", "factorize"]
@@ -71,6 +71,7 @@ def factorize(
         >>> [row.ranks for row in conversion], type(model[0]).__module__
         ([(5, 5), (5, 5)], 'rankfold.layers._linear')
     """
+    require_module(model, "factorize")
     return convert_layers(
         model,
         as_policy(rank),

@@ -11,7 +11,7 @@ from rankfold.convert._attention import join_attention
 from rankfold.convert._calls import recorded_calls
 from rankfold.convert._fastest import FastestForm
 from rankfold.convert._replace import names_by_module, replace_module
-from rankfold.layers import FactorizedLayer
+from rankfold.layers import FactorizedLayer, require_module
 
 __all__ = ["densify", "factorized_layers", "fold", "fold_in_place"]
 
@@ -56,6 +56,7 @@ def fold(model: nn.Module, *, example_inputs: Any = None) -> nn.Module:
         >>> [type(module).__name__ for module in fold(model)[0]]
         ['Linear', 'Linear']
     """
+    require_module(model, "fold")
     result = copy.deepcopy(model)
     if example_inputs is None:
         return _replaced(result, lambda layer: layer.folded(), smallest=True)
@@ -93,6 +94,7 @@ def densify(model: nn.Module) -> nn.Module:
           (0): Linear(in_features=100, out_features=50, bias=True)
         )
     """
+    require_module(model, "densify")
     return _replaced(copy.deepcopy(model), lambda layer: layer.dense(), smallest=True)
 
 

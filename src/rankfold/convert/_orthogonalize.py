@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 from rankfold._errors import NonFiniteError, OptionError
 from rankfold.convert._replace import names_by_module
 from rankfold.convert._select import Selector, selected
-from rankfold.layers import NeuronLayout, OrthogonalWeight, neuron_layout
+from rankfold.layers import NeuronLayout, OrthogonalWeight, neuron_layout, require_module
 from rankfold.linalg import ORTHOGONAL_MAPS
 
 __all__ = ["OrthogonalizedLayer", "orthogonalize"]
@@ -86,6 +86,7 @@ def orthogonalize(
         0 Conv2d 27 None
         2 Embedding None its rows are looked up: the fan-in is the number of rows, too many to turn
     """
+    require_module(model, "orthogonalize")
     if block is not None and (
         isinstance(block, bool) or not isinstance(block, int | float) or not 0 < block <= 1
     ):

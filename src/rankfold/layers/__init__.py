@@ -16,6 +16,7 @@ from rankfold.layers._orthogonal import (
     orthogonal_weights,
     redraw_blocks,
 )
+from rankfold.layers._require import require_module
 from rankfold.layers._resize import replace_data
 from rankfold.layers._transposed_linear import TransposedLinear
 
@@ -41,4 +42,5 @@ __all__ = [
     "orthogonal_weights",
     "redraw_blocks",
     "replace_data",
+    "require_module",
 ]

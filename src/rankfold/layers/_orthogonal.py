@@ -12,6 +12,7 @@ from torch.nn.utils import parametrize
 
 from rankfold._errors import OptionError, ShapeError
 from rankfold.layers._neurons import NeuronLayout
+from rankfold.layers._require import require_module
 from rankfold.linalg import ORTHOGONAL_MAPS, matrix_dtype
 
 __all__ = [
@@ -126,6 +127,7 @@ class OrthogonalWeight(nn.Module):
 
 def orthogonal_weights(model: nn.Module) -> Iterator[tuple[str, nn.Module, OrthogonalWeight, Tensor]]:
     """Name, layer, parametrisation and free matrix of every weight of a model that is ``R V``."""
+    require_module(model, "orthogonal_weights")
     for name, module in model.named_modules():
         if parametrize.is_parametrized(module, "weight"):
             listed: Any = module.parametrizations

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rankfold._errors import DataError, NonFiniteError
+from rankfold._errors import DataError, NonFiniteError, OptionError
 from rankfold.studies._records import Case, Record, Records, Unavailable
 from rankfold.studies._study import Setting, Study
 
@@ -75,6 +75,7 @@ def run_study(
         The run with all records that could be had.
 
     Raises:
+        OptionError: parameters of other names than those of the study.
         NonFiniteError: a record holds NaN or infinity.
 
     Example:
@@ -85,6 +86,11 @@ def run_study(
         >>> [round(row["coefficient"], 2) for row in run.rows if row["part"] == "coefficient"]
         [8.0, -0.16]
     """
+    if run.parameters.keys() != study.quick.keys():
+        raise OptionError(
+            f"study {study.name}: got parameters {', '.join(run.parameters) or 'none'}, allowed are exactly "
+            f"{', '.join(study.quick)}; begin with those of study.quick and change some."
+        )
     run = replace(run, missing=())
     records = run.records(study)
     total, todo = len(records.cases), records.missing
