@@ -54,3 +54,10 @@ def test_the_garbage_collector_is_left_as_it_was(collecting: bool) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(collecting)]
+
+
+@pytest.mark.parametrize("name", ["convert", "decompose", "formats", "layers", "linalg", "ranks", "training"])
+def test_packages_are_attributes_without_an_import_of_their_own(name: str) -> None:
+    script = f"import rankfold; print(rankfold.{name}.__name__)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"rankfold.{name}"
