@@ -13,6 +13,7 @@ from tests.report.page.pages import parsed
 
 from rankfold._errors import RankfoldError
 from rankfold.cli import _report, main
+from rankfold.cli._report_config import page_of
 from rankfold.cli._report_sources import SOURCES
 from rankfold.report.page import render_page
 
@@ -36,6 +37,17 @@ def runs(tmp_path_factory):
     assert main(["decompose", *cube, *tucker]) == 0
     train = ["--format", "tt", "--tolerance", "0.1", "--out", str(folder / "tt")]
     assert main(["decompose", *cube, *train]) == 0
+    weights = [
+        str(folder / "dense" / "model.safetensors"),
+        "--model",
+        "mlp",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+    ]
+    policy = ["--policy", "budget params=0.1", "--latency-batch", "2"]
+    assert main(["compress", *weights, *policy, "--output", str(folder / "small.safetensors")]) == 0
     return folder
 
 
@@ -312,7 +324,7 @@ def test_a_page_that_fails_is_no_failure_of_the_run(copy, monkeypatch):
 
 
 def test_every_kind_of_run_is_known_by_what_it_left(runs):
-    kinds = {"low": "train", "cp": "decompose"}
+    kinds = {"low": "train", "cp": "decompose", "small.compression.json": "compress"}
     found = {path: [s.name for s in SOURCES.values() if s.holds(runs / path)] for path in kinds}
     assert found == {path: [name] for path, name in kinds.items()}
     assert set(kinds.values()) == set(SOURCES)
@@ -322,5 +334,5 @@ def test_every_kind_of_run_is_known_by_what_it_left(runs):
 
 
 def test_the_page_of_a_file_is_beside_it(runs):
-    assert _report.page_of(runs / "cube.npy") == runs / "cube.html"
-    assert _report.page_of(runs / "low") == runs / "low" / "report.html"
+    assert page_of(runs / "cube.npy") == runs / "cube.html"
+    assert page_of(runs / "low") == runs / "low" / "report.html"

@@ -33,7 +33,7 @@ def spectra_of_layers(
     Returns:
         For each row plain values: ``places``, counted from 1, and ``modes``, each with its ``mode``, its ``size`` (how
         many singular values there are) and the ``values`` at those places that it has. None of a layer that is not
-        there or that has only unfoldings that are too large.
+        there, or of which every unfolding is too large or has one value only.
     """
     with split_attention(dense):
         layers = layers_of(dense)
@@ -58,7 +58,7 @@ def _spectra(
     if weight.ndim == 2:  # the two spectra of a matrix are one
         modes, cuts = modes[:1], {modes[0]: min(row.ranks)} if row.ranks else {}
     values = {mode: _values(weight.detach(), mode) for mode in modes}
-    known = {mode: found for mode, found in values.items() if found is not None and len(found)}
+    known = {mode: found for mode, found in values.items() if found is not None and len(found) > 1}
     if not known:
         return None
     places = sorted(

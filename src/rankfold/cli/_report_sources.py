@@ -7,9 +7,11 @@ from typing import Any
 
 from rankfold._errors import CheckpointError
 from rankfold._registry import Registry
+from rankfold.cli._compress_config import RECORD
+from rankfold.cli._report_compression import read_compression_record
 from rankfold.cli._report_decomposition import read_decomposition
 from rankfold.cli._report_training import read_training
-from rankfold.report.page import Page, decomposition_page, training_page
+from rankfold.report.page import Page, compression_page, decomposition_page, training_page
 
 __all__ = ["SOURCES", "Source", "source_of"]
 
@@ -48,6 +50,13 @@ SOURCES: Registry[Source] = Registry(
         holds=lambda path: (path / "summary.json").is_file(),
         read=read_decomposition,
         page=decomposition_page,
+    ),
+    Source(
+        name="compress",
+        what=f"files NAME{RECORD}",
+        holds=lambda path: path.is_file() and path.name.endswith(RECORD),
+        read=read_compression_record,
+        page=compression_page,
     ),
 )
 
