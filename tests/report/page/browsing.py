@@ -19,10 +19,12 @@ __all__ = [
     "By",
     "Keys",
     "column",
+    "column_of",
     "hover",
     "layout_troubles",
     "open_file",
     "plot_of",
+    "plot_titled",
     "point_at",
     "started_browser",
     "ticks",
@@ -98,6 +100,16 @@ def plot_of(driver, kind, number=0):
     return driver.find_elements(By.CSS_SELECTOR, f"figure[data-kind={kind}] .plot")[number]
 
 
+def plot_titled(driver, title):
+    """The drawing of the chart of a title."""
+    (found,) = [
+        figure
+        for figure in driver.find_elements(By.TAG_NAME, "figure")
+        if figure.find_element(By.TAG_NAME, "strong").get_attribute("textContent") == title
+    ]
+    return found.find_element(By.CSS_SELECTOR, ".plot")
+
+
 def point_at(driver, plot, x, y):
     """Move the pointer to a place given in the units of the drawing."""
     driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", plot)
@@ -116,6 +128,14 @@ def hover(driver, plot, x, y):
 
 def column(driver, number):
     cells = driver.find_elements(By.CSS_SELECTOR, f"table.sortable tbody tr > :nth-child({number})")
+    return [cell.text for cell in cells]
+
+
+def column_of(driver, caption, title):
+    """The cells of a column of the table of a caption."""
+    table = driver.find_element(By.CSS_SELECTOR, f'[aria-label="{caption}"] table')
+    heads = [head.text.split("\n")[0] for head in table.find_elements(By.CSS_SELECTOR, "thead button")]
+    cells = table.find_elements(By.CSS_SELECTOR, f"tbody tr > :nth-child({heads.index(title) + 1})")
     return [cell.text for cell in cells]
 
 

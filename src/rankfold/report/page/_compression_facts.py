@@ -79,9 +79,10 @@ def _verdicts(record: CompressionRecord) -> Iterator[tuple[str, bool]]:
         yield "The outputs are no finite numbers any more.", True
     elif change is not None:
         on = "on the first batch of the calibration data" if record.samples else "on inputs of random numbers"
+        unknown = record.gained is None and change > _CHANGED
         yield (
             f"The outputs changed by {change:.2%} in norm {on}, before any fine-tuning; 0% is no change.",
-            False,
+            unknown,
         )
     ratio = record.time_ratio
     if ratio is not None and ratio > SLOWER:

@@ -20,7 +20,7 @@ def compression_page(records: Sequence[CompressionRecord], paths: Sequence[str])
 
     Arguments:
         records: at least one compression; the first gives the headline.
-        paths: of the records as they would be typed.
+        paths: of the records as they would be typed into a shell.
 
     Returns:
         The page.

@@ -69,7 +69,8 @@ def _stepped(name: str, option: str, value: str, more: bool) -> str | None:
         return None
     if steps is None or not 0 < number < 1e6:
         return None
-    changed = f"{steps[0 if more else 1](number):.2g}"
+    found = steps[0 if more else 1](number)
+    changed = str(found) if isinstance(found, int) else f"{found:.3g}"
     return None if float(changed) == number else changed
 
 
