@@ -124,6 +124,7 @@ def test_digits_before_and_after(trained, folder, capsys):
     assert record["after"]["bytes"] == Path("small.safetensors").stat().st_size
     assert (record["samples"], record["place"]) == (200, "1 thread")
     assert sorted(path.name for path in folder.iterdir() if "small" in path.name) == [
+        "small.compression.html",
         "small.compression.json",
         "small.safetensors",
     ]

@@ -18,6 +18,7 @@ from rankfold.cli._input_shapes import example_inputs
 from rankfold.cli._interrupt import Interrupted, abort_on_signal
 from rankfold.cli._measure import check_runs
 from rankfold.cli._model_source import load_network
+from rankfold.cli._report import leave_page
 from rankfold.export._onnx_runtime import require_onnx
 from rankfold.report import StagesDisplay, compression_report
 
@@ -47,10 +48,18 @@ def compress(config: CompressConfig) -> None:
         except KeyboardInterrupt:
             raise Interrupted("interrupted; nothing was written.") from None
         written = write_compression(config, *network, {"allocator_tuned": tuned, **record})
+        places = files_of(config)
+        places["page"].unlink(missing_ok=True)  # one of another record is worse than none
+        without = leave_page(places["record"], places["record"])
     console.print(compression_report(written.record))
-    for name, place in files_of(config).items():
-        if written.failure is None or name != "exported network":
+    missing = {
+        name for name, why in (("exported network", written.failure), ("page", without)) if why is not None
+    }
+    for name, place in places.items():
+        if name not in missing:
             console.print(f"{name}: {place}", soft_wrap=True)
+    if without is not None:
+        console.print(without, soft_wrap=True)
     if written.failure is not None:
         raise written.failure
 

@@ -10,10 +10,14 @@ from rankfold._errors import OptionError
 from rankfold.cli._check_config import chosen_device
 from rankfold.cli._compress_normalize import NORMALIZATIONS, given_normalization
 from rankfold.cli._export_config import SUFFIXES
+from rankfold.cli._report_config import page_of
 from rankfold.convert import POLICIES, parse_policy
 from rankfold.data import DATASETS, TENSOR_FILES
 
-__all__ = ["CompressConfig", "checked_compress", "files_of"]
+__all__ = ["RECORD", "CompressConfig", "checked_compress", "files_of"]
+
+#: How the names of records end.
+RECORD = ".compression.json"
 
 # Sparse files hold no samples along a first axis.
 _SAMPLES = tuple(name for name in TENSOR_FILES if not name.startswith(".tns"))
@@ -75,10 +79,11 @@ class CompressConfig:
 
 
 def files_of(config: CompressConfig) -> dict[str, Path]:
-    """Where the network, the record and the exported file go, by these names."""
+    """Where the network, the record, its page and the exported file go, by these names."""
     output = config.output
     assert output is not None
-    places = {"network": output, "record": output.with_name(f"{output.stem}.compression.json")}
+    record = output.with_name(f"{output.stem}{RECORD}")
+    places = {"network": output, "record": record, "page": page_of(record)}
     if config.export is not None:
         places["exported network"] = output.with_name(f"{output.stem}{SUFFIXES[config.export]}")
     return places

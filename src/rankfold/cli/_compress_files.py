@@ -71,6 +71,7 @@ def write_compression(
             "before": {**record["before"], "bytes": config.weights.stat().st_size},
             "after": {**record["after"], "bytes": size},
             "export": exported,
+            "export_failure": None if failure is None else str(failure),
         }
         place.write_text(json.dumps(complete, indent=1) + "\n", encoding="utf-8")
     return WrittenCompression(complete, failure)

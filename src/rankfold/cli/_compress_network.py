@@ -16,9 +16,11 @@ from rankfold._errors import NonFiniteError
 from rankfold.cli._compress_batches import FineTuningEpoch
 from rankfold.cli._compress_config import CompressConfig
 from rankfold.cli._compress_data import CompressionData
+from rankfold.cli._compress_spectra import spectra_of_layers
 from rankfold.cli._measure import accuracy, count_parameters, flops_per_sample, place_of, time_networks
+from rankfold.cli._measure_layers import layer_costs
 from rankfold.convert import parse_policy
-from rankfold.report import StagesDisplay
+from rankfold.report import StagesDisplay, sizes
 
 __all__ = ["compress_network"]
 
@@ -68,16 +70,49 @@ def compress_network(
         for number, side in enumerate((dense, folded))
     )
     after["accuracy"] = _accuracy(folded, data, like, "testing the compressed network", display)
+    started = time.perf_counter()
+    layers = _layers(dense, network, inputs, compression, display)
     return {
-        "layers": [asdict(layer) for layer in compression],
+        "layers": layers,
         "samples": compression.samples,
         "output_change": compression.output_change,
         "test_samples": 0 if data.dataset is None else len(data.dataset.test_targets),
         "place": place_of(like),
+        "inputs": [_word(x) for x in inputs],
         "before": before | {"accuracy": right},
         "after": after,
-        "seconds": {"compression": seconds},
+        "seconds": {"compression": seconds, "measuring layers": time.perf_counter() - started},
     }
+
+
+def _word(given: Tensor) -> str:
+    """What ``--input-shape`` would say of an input."""
+    kind = "" if given.is_floating_point() else f"{str(given.dtype).removeprefix('torch.')}:"
+    return kind + sizes(given.shape[1:])
+
+
+def _layers(
+    dense: nn.Module,
+    network: nn.Module,
+    inputs: tuple[Tensor, ...],
+    compression: rankfold.Compression,
+    display: StagesDisplay,
+) -> list[dict[str, Any]]:
+    """The rows of the compression, what each layer costs before and after, and the spectra it had."""
+    costs = {
+        one.layer: one for one in layer_costs(network, inputs, partial(display.show, "measuring layers"))
+    }
+    spectra = spectra_of_layers(dense, compression.layers, partial(display.show, "finding spectra"))
+    rows = []
+    for layer, found in zip(compression.layers, spectra, strict=True):
+        known = costs.get(layer.name)
+        measured = {
+            f"{quantity}_{when}": None if side is None else getattr(side, quantity)
+            for quantity in ("flops", "seconds")
+            for when, side in (("before", known and known.dense), ("after", known and known.folded))
+        }
+        rows.append({**asdict(layer), **measured, "spectra": found})
+    return rows
 
 
 def _accuracy(

@@ -48,7 +48,10 @@ def test_nothing_is_fetched(tree):
         assert not [name for name in node.attributes if name.startswith("on")]
     style = tree.one("style").text
     assert "@import" not in style
-    assert set(re.findall(r"url\(([^)]*)\)", style)) <= {"#inside", *(f"#m{at}" for at in range(7))}
+    assert set(re.findall(r"url\(([^)]*)\)", style)) <= {
+        "#inside",
+        *(f"#{kind}{at}" for kind in "mp" for at in range(7)),
+    }
 
 
 def test_only_its_own_script_and_style_may_run(tree):

@@ -18,6 +18,8 @@ from rankfold.report.page._blocks import (
     Table,
     Text,
 )
+from rankfold.report.page._compression_page import compression_page
+from rankfold.report.page._compression_record import CompressedLayerRecord, CompressionRecord, NetworkCosts
 from rankfold.report.page._decomposition_page import decomposition_page
 from rankfold.report.page._decomposition_record import DecompositionRecord, ModeFactor
 from rankfold.report.page._render import MISSING, render_page, write_page
@@ -30,6 +32,8 @@ __all__ = [
     "Block",
     "Cell",
     "Code",
+    "CompressedLayerRecord",
+    "CompressionRecord",
     "DecompositionRecord",
     "Fact",
     "Group",
@@ -41,6 +45,7 @@ __all__ = [
     "Mark",
     "ModeFactor",
     "ModeSpectrum",
+    "NetworkCosts",
     "Page",
     "Quantity",
     "RankChange",
@@ -48,6 +53,7 @@ __all__ = [
     "Table",
     "Text",
     "TrainingRecord",
+    "compression_page",
     "decomposition_page",
     "render_page",
     "training_page",

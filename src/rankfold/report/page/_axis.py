@@ -8,6 +8,7 @@ from rankfold.report.page._numbers import finite
 
 __all__ = ["Axis", "axis_over"]
 
+_ROOM = 0.08  # share of an axis; ten pixels, more than half a marker
 _TICKS = 5  # about as many as fit beside a small chart
 
 
@@ -30,6 +31,19 @@ class Axis:
             return (log10(value) - log10(self.low)) / (log10(self.high) - log10(self.low))
         # Halves, because the difference of two finite numbers need not be one.
         return (value / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
+
+    def with_room(self) -> "Axis":
+        """The axis with room at its ends, where a point would be half hidden; numbers below 0 only if there are some.
+
+        Example:
+            >>> Axis(100.0, 200.0).with_room()
+            Axis(low=92.0, high=208.0, log=False)
+        """
+        if self.log:
+            factor = (self.high / self.low) ** _ROOM
+            return Axis(self.low / factor, self.high * factor, log=True)
+        room = _ROOM * (self.high - self.low)
+        return Axis(self.low - room if self.low < 0 else max(0.0, self.low - room), self.high + room)
 
     def ticks(self) -> list[float]:
         """Round numbers on the axis: decades where there are several, otherwise 1, 2 or 5

@@ -87,11 +87,11 @@ class Code:
 
     Arguments:
         text: of one line or several.
-        caption: says what they are.
+        caption: says what they are; empty where the block before does.
     """
 
     text: str
-    caption: str
+    caption: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +153,7 @@ class LineChart:
         lines: as many values each as there are places.
         y_log: logarithmic axis; values that are not over 0 are gaps then.
         steps: whether a value holds until the next.
+        points: whether values stand alone, so that those at the ends need room.
         marks: places that matter.
     """
 
@@ -164,6 +165,7 @@ class LineChart:
     lines: tuple[Line, ...]
     y_log: bool = False
     steps: bool = False
+    points: bool = False
     marks: tuple[Mark, ...] = ()
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from rankfold.report.page._numbers import finite, tick_number
 from rankfold.report.page._svg import element, number, path, written
 from rankfold.report.page._words import AXIS_NAME, shortened, visible
 
-__all__ = ["draw_lines", "has_markers"]
+__all__ = ["draw_lines", "marker_class"]
 
 # Pixels. Small, so that letters stay readable where the page is 320 pixels wide; wide pages set several side by side.
 WIDTH, HEIGHT = 360, 230
@@ -26,6 +26,8 @@ def draw_lines(chart: LineChart, name: str) -> str:
     """
     across = axis_over([*chart.x, *(mark.x for mark in chart.marks)])
     up = axis_over((value for line in chart.lines for value in line.values), log=chart.y_log)
+    if chart.points:
+        across, up = across.with_room(), up.with_room()
     body = [*_frame(chart, across, up), *_marks(chart, across), *_lines(chart, across, up)]
     domain = " ".join(f"{end:.17g}" for end in (across.low, across.high, up.low, up.high))
     attributes = {"data_domain": domain, "data_log": "y"} if chart.y_log else {"data_domain": domain}
@@ -43,9 +45,11 @@ def draw_lines(chart: LineChart, name: str) -> str:
     )
 
 
-def has_markers(chart: LineChart) -> bool:
-    """Whether points are few enough to be marked."""
-    return len(chart.x) <= _MARKED and not chart.steps
+def marker_class(chart: LineChart) -> str:
+    """Class of the markers in the style sheet: large ones of values that stand alone, and none where there are many."""
+    if chart.points:
+        return "p"
+    return "m" if len(chart.x) <= _MARKED and not chart.steps else ""
 
 
 def _place(axis: Axis, value: float, start: float, end: float) -> float:
@@ -88,7 +92,7 @@ def _marks(chart: LineChart, across: Axis) -> Iterator[str]:
 
 
 def _lines(chart: LineChart, across: Axis, up: Axis) -> Iterator[str]:
-    marked = has_markers(chart)
+    marked = f" {marker_class(chart)}".rstrip()
     for place, line in enumerate(chart.lines):
         points = []
         for x, value in zip(chart.x, line.values, strict=True):
@@ -97,4 +101,4 @@ def _lines(chart: LineChart, across: Axis, up: Axis) -> Iterator[str]:
             points.append(
                 None if hidden or y is None else (_place(across, x, LEFT, RIGHT), _place(up, y, BOTTOM, TOP))
             )
-        yield f'<path class="line s{place % 7}{" m" if marked else ""}" d="{path(points, steps=chart.steps)}"/>'
+        yield f'<path class="line s{place % 7}{marked}" d="{path(points, steps=chart.steps)}"/>'

@@ -19,7 +19,7 @@ from rankfold.report.page._blocks import (
     Table,
 )
 from rankfold.report.page._heat_map import draw_heat
-from rankfold.report.page._line_chart import draw_lines, has_markers
+from rankfold.report.page._line_chart import draw_lines, marker_class
 from rankfold.report.page._numbers import data_number, finite, shown_number
 from rankfold.report.page._thin import thinned_heat_map, thinned_lines
 
@@ -148,7 +148,7 @@ class _Charts:
         return {
             "name": name,
             "kind": kind,
-            "marked": isinstance(chart, LineChart) and has_markers(chart),
+            "marked": marker_class(chart) if isinstance(chart, LineChart) else "",
             "title": chart.title,
             "description": chart.description,
             "svg": self._markup(svg),

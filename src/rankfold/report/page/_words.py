@@ -1,11 +1,13 @@
 """Names from outside as text that cannot reorder, hide or break the page around it."""
 
 import re
+import shlex
 
-__all__ = ["AXIS_NAME", "shortened", "visible"]
+__all__ = ["AXIS_NAME", "folded_command", "shortened", "visible"]
 
 #: Letters that fit below a chart.
 AXIS_NAME = 44
+_COMMAND = 96  # letters of a line of a command that fit on a wide page
 
 # C0 and C1 controls except tab and newline, which HTML forbids; lone surrogates, which UTF-8 cannot hold; marks
 # that reorder the text around them (Unicode Standard Annex 9) or show nothing at all.
@@ -53,3 +55,25 @@ def shortened(text: str, most: int) -> str:
         return short
     left = most // 2
     return f"{text[:left]}…{text[len(text) - (most - left - 1) :]}"
+
+
+def folded_command(command: str) -> str:
+    """A long command with a line for each flag, which a shell takes as one.
+
+    A browser would break lines after the hyphens of a flag, so that it is not seen to be one.
+
+    Arguments:
+        command: words that ``shlex.split`` takes apart.
+
+    Example:
+        >>> print(folded_command("rankfold compress " + "a" * 75 + " --policy 'budget params=0.5'"))
+        rankfold compress aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa \\
+            --policy 'budget params=0.5'
+    """
+    parts: list[list[str]] = [[]]
+    for word in shlex.split(command):
+        if word.startswith("--"):
+            parts.append([])
+        parts[-1].append(word)
+    whole = " ".join(map(shlex.join, parts))
+    return whole if len(whole) <= _COMMAND else " \\\n    ".join(map(shlex.join, parts))

@@ -1,0 +1,163 @@
+"""What to do after a compression: each step with the number it rests on and the words to type."""
+
+import shlex
+from collections.abc import Iterator
+
+from rankfold.data import DATASETS
+from rankfold.models import MODELS
+from rankfold.report.page._blocks import Block, Code, Text
+from rankfold.report.page._compression_facts import in_milliseconds
+from rankfold.report.page._compression_record import CompressionRecord
+from rankfold.report.page._compression_steps import changed_policy, faster_policy
+from rankfold.report.page._words import folded_command
+
+__all__ = ["next_blocks"]
+
+# Choices of this library.
+_APART = 0.005  # accuracy within which two networks count as equal; half a point
+_SAME_TIME = 0.95  # time now over time before above which a network counts as hardly faster
+_EPOCHS = 3  # of a first fine-tuning
+_RECORD, _NETWORK = ".compression.json", ".safetensors"
+
+
+def next_blocks(record: CompressionRecord, path: str) -> Iterator[Block]:
+    """Steps in the order in which they are worth trying.
+
+    Arguments:
+        record: of the compression.
+        path: of the record as it would be typed.
+    """
+    file = shlex.split(path)[0].removesuffix(_RECORD) + _NETWORK
+    yield from _better(record)
+    yield from _smaller(record)
+    yield from _faster(record)
+    yield Text("Use the compressed network in Python; the last line makes plain torch layers of the factors:")
+    yield Code(_python(record, file))
+    if record.export is None:
+        yield from _export(record, file)
+
+
+def _better(record: CompressionRecord) -> Iterator[Block]:
+    """What raises the accuracy, or brings the outputs closer, where that is wanted."""
+    settings, gained = record.settings, record.gained
+    if not record.samples:
+        yield from _again(
+            record,
+            "The ranks were found from the weights alone. A few hundred samples show which directions the network "
+            f"uses: a file of yours in the place of inputs.npy, or a data set ({', '.join(DATASETS)}), which gives the "
+            "accuracy, too",
+            "calibrated",
+            calibrate="inputs.npy",
+        )
+    if gained is None or gained >= -_APART:
+        return
+    lost = f"The accuracy is {-100 * gained:.2f} points lower"
+    epochs = settings["finetune_epochs"]
+    if not epochs:
+        yield from _again(
+            record,
+            f"{lost}, and nothing was trained after the ranks were cut: fine-tune the factors",
+            "tuned",
+            finetune_epochs=str(_EPOCHS),
+        )
+    else:
+        yield from _again(
+            record,
+            f"{lost} after {epochs} epoch{'s' if epochs > 1 else ''} of fine-tuning: train longer",
+            "tuned",
+            finetune_epochs=str(2 * epochs),
+        )
+    policy = changed_policy(settings["policy"], more=True)
+    if policy is not None:
+        yield from _again(record, f"{lost} at {settings['policy']}: keep more", "larger", policy=policy)
+
+
+def _smaller(record: CompressionRecord) -> Iterator[Block]:
+    policy = changed_policy(record.settings["policy"], more=False)
+    if record.gained is not None and record.gained >= -_APART and policy is not None:
+        held = "higher" if record.gained > 0 else "lower"
+        yield from _again(
+            record,
+            f"The accuracy is {100 * abs(record.gained):.2f} points {held} with {record.share:.1%} of the parameters: "
+            "there may be room for less",
+            "smaller",
+            policy=policy,
+        )
+
+
+def _faster(record: CompressionRecord) -> Iterator[Block]:
+    ratio = record.time_ratio
+    policy = faster_policy(record.settings["policy"], record.share)
+    if ratio is not None and ratio > _SAME_TIME and policy is not None and record.compressed:
+        yield from _again(
+            record,
+            f"The network takes {in_milliseconds(record.after.seconds)}, the dense one "
+            f"{in_milliseconds(record.before.seconds)}: allow only ranks at which a layer is measured to be faster (a "
+            "budget that they cannot reach is refused with the one that they can)",
+            "faster",
+            policy=policy,
+        )
+
+
+def _again(record: CompressionRecord, why: str, ending: str, **settings: str) -> Iterator[Block]:
+    """The command with other settings, and another name for what it writes."""
+    stem = record.settings["output"].removesuffix(_NETWORK)
+    command = with_settings(record.command, output=f"{stem}-{ending}{_NETWORK}", **settings)
+    yield Text(f"{why}:")
+    yield Code(folded_command(command))
+
+
+def with_settings(command: str, **settings: str) -> str:
+    """A command line with some flags given anew.
+
+    Example:
+        >>> with_settings("rankfold compress a --policy 'budget params=0.5' --overwrite --seed 1", policy="evbmf")
+        'rankfold compress a --seed 1 --policy evbmf'
+    """
+    flags = {f"--{name.replace('_', '-')}": value for name, value in settings.items()}
+    kept, dropping = [], False
+    for word in shlex.split(command):
+        if word.startswith("--"):
+            dropping = word in flags or word == "--overwrite"
+        if not dropping:
+            kept.append(word)
+    return shlex.join([*kept, *(word for pair in flags.items() for word in pair)])
+
+
+def _python(record: CompressionRecord, file: str) -> str:
+    return "\n".join(
+        (
+            *_build(record),
+            f"rankfold.load(model, {file!r})",
+            "model = rankfold.fold(model).eval()",
+        )
+    )
+
+
+def _build(record: CompressionRecord) -> tuple[str, ...]:
+    name = record.settings["model"]
+    module, colon, built = name.partition(":")
+    if colon and all(part.isidentifier() for part in (*module.split("."), *built.split("."))):
+        return "import rankfold", f"import {module}", "", f"model = {module}.{built}()"
+    shape = ""
+    if name in MODELS and len(record.inputs) == 1:
+        sizes = record.inputs[0].replace("x", ", ")
+        usual = ", ".join(map(str, MODELS[name].input_shape))
+        shape = "" if sizes == usual else f", input_shape=({sizes})"
+    return (
+        "import rankfold",
+        "from rankfold.models import build_model",
+        "",
+        f"model = build_model({name!r}{shape})",
+    )
+
+
+def _export(record: CompressionRecord, file: str) -> Iterator[Block]:
+    failed = record.settings["export"]
+    kind = {None: "onnx", "onnx": "torch"}.get(failed, "onnx")
+    words = ["rankfold", "export", file, "--model", record.settings["model"], "--format", kind]
+    if record.inputs and record.settings["model"] not in MODELS:
+        words += ["--input-shape", *record.inputs]
+    without = "Write a file that runs without this library"
+    yield Text(f"{without}:" if failed is None else f"{without}, as {kind} where {failed} failed:")
+    yield Code(folded_command(shlex.join(words)))
