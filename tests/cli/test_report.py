@@ -275,12 +275,12 @@ def test_any_value_anywhere_gives_a_page_or_one_sentence(copy, name, file):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere"], "nowhere: there is no such folder"),
-        (["."], "there is no run here, known are config.json of rankfold train"),
+        (["nowhere"], "nowhere: there is no such folder or file"),
+        (["."], "there is no run here, known are folders with config.json of rankfold train"),
         (["low", "cp"], "low is of rankfold train, cp of rankfold decompose"),
         (["low", "low"], "low is named twice"),
         (["low", "--out", "nowhere/page.html"], "cannot write there"),
-        (["cube.npy"], "cube.npy: there is no such folder"),
+        (["cube.npy"], "cube.npy: there is no run here"),
     ],
 )
 def test_what_cannot_be_reported(copy, words, message, capsys):
@@ -311,6 +311,16 @@ def test_a_page_that_fails_is_no_failure_of_the_run(copy, monkeypatch):
     assert "no page: low" in (_report.leave_page(Path("low"), Path("low")) or "")
 
 
-def test_every_kind_of_folder_is_known_by_its_file(runs):
-    assert {source.file for source in SOURCES.values()} == {"config.json", "summary.json"}
-    assert list(SOURCES) == ["train", "decompose"]
+def test_every_kind_of_run_is_known_by_what_it_left(runs):
+    kinds = {"low": "train", "cp": "decompose"}
+    found = {path: [s.name for s in SOURCES.values() if s.holds(runs / path)] for path in kinds}
+    assert found == {path: [name] for path, name in kinds.items()}
+    assert set(kinds.values()) == set(SOURCES)
+    for source in SOURCES.values():
+        assert not source.holds(runs / "nowhere")
+        assert not source.holds(runs / "cube.npy")
+
+
+def test_the_page_of_a_file_is_beside_it(runs):
+    assert _report.page_of(runs / "cube.npy") == runs / "cube.html"
+    assert _report.page_of(runs / "low") == runs / "low" / "report.html"

@@ -10,7 +10,7 @@ from rankfold.cli._report_config import ReportConfig
 from rankfold.cli._report_sources import source_of
 from rankfold.report.page import Page, write_page
 
-__all__ = ["PAGE", "leave_page", "report"]
+__all__ = ["PAGE", "leave_page", "page_of", "report"]
 
 #: Name of the page in the folder of a run.
 PAGE = "report.html"
@@ -23,35 +23,40 @@ def report(config: ReportConfig) -> None:
         config: checked settings.
 
     Raises:
-        CheckpointError: a folder holds no run or a damaged one, or the page cannot be written.
+        CheckpointError: a path holds no run or a damaged one, or the page cannot be written.
         OptionError: runs of different kinds, or jinja2 is not installed.
     """
     page = _page(config.runs)
     out = config.out
     if out is None:
-        out = config.runs[0] / PAGE if len(config.runs) == 1 else Path(PAGE)
+        out = page_of(config.runs[0]) if len(config.runs) == 1 else Path(PAGE)
     missing = write_page(page, out)
     if missing is not None:
         raise OptionError(f"report: {missing}")
     make_console().print(f"page: {out}", soft_wrap=True)
 
 
-def leave_page(folder: Path, place: Path) -> str | None:
-    """Write the page of a run into its folder.
+def page_of(run: Path) -> Path:
+    """Where the page of a run goes: into its folder, or beside its file under the file's name."""
+    return run / PAGE if run.is_dir() else run.with_suffix(".html")
+
+
+def leave_page(run: Path, place: Path) -> str | None:
+    """Write the page of a run into its folder, or beside its file.
 
     A page that cannot be made is no reason for a finished run to fail.
 
     Arguments:
-        folder: holds the run.
-        place: what the folder will be called, for it may still have a temporary name.
+        run: the folder or file that holds it.
+        place: what that will be called, for it may still have a temporary name.
 
     Returns:
         None, or a sentence why there is no page.
     """
     try:
-        source = source_of(folder)
-        record = source.read(folder, place.resolve().name)
-        return write_page(source.page([record], [shlex.quote(str(place))]), folder / PAGE)
+        source = source_of(run)
+        record = source.read(run, place.resolve().name)
+        return write_page(source.page([record], [shlex.quote(str(place))]), page_of(run))
     except RankfoldError as error:
         return f"no page: {error}"
 
@@ -69,6 +74,6 @@ def _page(runs: Sequence[Path]) -> Page:
 
 
 def _names(runs: Sequence[Path]) -> list[str]:
-    """The last part of each folder, or all of it where two would be the same."""
+    """The last part of each path, or all of it where two would be the same."""
     short = [run.resolve().name for run in runs]
     return short if len(set(short)) == len(short) else [str(run) for run in runs]

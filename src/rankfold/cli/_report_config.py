@@ -16,8 +16,9 @@ class ReportConfig:
     """Make one page of a run, or of several side by side; it needs no network and opens from disk.
 
     Arguments:
-        runs: folders that train or decompose wrote; a dense run among others stands beside them.
-        out: the page; None means report.html in the folder of a single run, else in the current folder.
+        runs: folders or files that other commands wrote; a dense run among others stands beside them.
+        out: the page; None means report.html in the folder of a single run, beside a single file, else in the current
+            folder.
     """
 
     runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN [RUN ...]")]
@@ -31,7 +32,7 @@ def checked_report(config: ReportConfig) -> ReportConfig:
         OptionError: no run, or one twice.
     """
     if not config.runs:
-        raise OptionError("report: got no run; name at least one folder.")
+        raise OptionError("report: got no run; name at least one folder or file.")
     twice = next((run for run in config.runs if config.runs.count(run) > 1), None)
     if twice is not None:
         raise OptionError(f"report: {twice} is named twice; name each run once.")

@@ -1,4 +1,4 @@
-"""What a folder holds, and how its page is made: a registry that other commands add to."""
+"""What a run left, and how its page is made: a registry that other commands add to."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,38 +16,52 @@ __all__ = ["SOURCES", "Source", "source_of"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One kind of folder.
+    """One kind of folder or file.
 
     Arguments:
         name: the command that writes it.
-        file: whose presence says so.
-        read: from a folder and a name to a record; raises CheckpointError.
-        page: from records and the folders as they would be typed to a page.
+        what: what it is, in words, for the message that lists what is known.
+        holds: whether a path is of this kind; False of a path where nothing is.
+        read: from a path and a name to a record; raises CheckpointError.
+        page: from records and the paths as they would be typed to a page.
     """
 
     name: str
-    file: str
+    what: str
+    holds: Callable[[Path], bool]
     read: Callable[[Path, str], Any]
     page: Callable[[Sequence[Any], Sequence[str]], Page]
 
 
 SOURCES: Registry[Source] = Registry(
-    "run folder",
-    Source(name="train", file="config.json", read=read_training, page=training_page),
-    Source(name="decompose", file="summary.json", read=read_decomposition, page=decomposition_page),
+    "run",
+    Source(
+        name="train",
+        what="folders with config.json",
+        holds=lambda path: (path / "config.json").is_file(),
+        read=read_training,
+        page=training_page,
+    ),
+    Source(
+        name="decompose",
+        what="folders with summary.json",
+        holds=lambda path: (path / "summary.json").is_file(),
+        read=read_decomposition,
+        page=decomposition_page,
+    ),
 )
 
 
-def source_of(folder: Path) -> Source:
-    """What wrote a folder.
+def source_of(path: Path) -> Source:
+    """What wrote a folder or file.
 
     Raises:
         CheckpointError: there is none, or nothing in it that is known.
     """
-    if not folder.is_dir():
-        raise CheckpointError(f"{folder}: there is no such folder; pass the folder of a run.")
+    if not path.exists():
+        raise CheckpointError(f"{path}: there is no such folder or file; pass what a run left.")
     for source in SOURCES.values():
-        if (folder / source.file).is_file():
+        if source.holds(path):
             return source
-    known = ", ".join(f"{source.file} of rankfold {source.name}" for source in SOURCES.values())
-    raise CheckpointError(f"{folder}: there is no run here, known are {known}; pass the folder of a run.")
+    known = ", ".join(f"{source.what} of rankfold {source.name}" for source in SOURCES.values())
+    raise CheckpointError(f"{path}: there is no run here, known are {known}; pass one of these.")
