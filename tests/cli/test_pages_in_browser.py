@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from tests.report.page.browser import FAINT, TROUBLES, By, pointed_values, sorted_columns, unfold
+from tests.studies.small import SMALL
 
 from rankfold.cli import main
+from rankfold.studies import STUDIES
 
 TRAIN = ["--model", "mlp", "--rank", "6", "--epochs", "2", "--batch-size", "400", "--threads", "1"]
 
@@ -22,8 +24,15 @@ def decomposed(folder):
     return folder / "cube" / "report.html"
 
 
+def studied(folder):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(STUDIES, "_entries", {"small": SMALL})
+        assert main(["study", "small", "--threads", "1", "--out", str(folder)]) == 0
+    return folder / "small" / "report.html"
+
+
 #: Commands that leave a page, and the page of a small run of each.
-COMMANDS = {"train": trained, "decompose": decomposed}
+COMMANDS = {"train": trained, "decompose": decomposed, "study": studied}
 
 
 @pytest.fixture(scope="module", params=COMMANDS)

@@ -8,8 +8,9 @@ from typing import Any
 from rankfold._errors import CheckpointError
 from rankfold._registry import Registry
 from rankfold.cli._report_decomposition import read_decomposition
+from rankfold.cli._report_study import read_study
 from rankfold.cli._report_training import read_training
-from rankfold.report.page import Page, decomposition_page, training_page
+from rankfold.report.page import Page, decomposition_page, study_page, training_page
 
 __all__ = ["SOURCES", "Source", "source_of"]
 
@@ -48,6 +49,13 @@ SOURCES: Registry[Source] = Registry(
         holds=lambda path: (path / "summary.json").is_file(),
         read=read_decomposition,
         page=decomposition_page,
+    ),
+    Source(
+        name="study",
+        what="folders with study.json",
+        holds=lambda path: (path / "study.json").is_file(),
+        read=read_study,
+        page=study_page,
     ),
 )
 

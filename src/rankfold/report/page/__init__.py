@@ -13,6 +13,7 @@ from rankfold.report.page._blocks import (
     LineChart,
     Mark,
     Page,
+    Picture,
     Quantity,
     Section,
     Table,
@@ -21,6 +22,8 @@ from rankfold.report.page._blocks import (
 from rankfold.report.page._decomposition_page import decomposition_page
 from rankfold.report.page._decomposition_record import DecompositionRecord, ModeFactor
 from rankfold.report.page._render import MISSING, render_page, write_page
+from rankfold.report.page._study_page import study_page
+from rankfold.report.page._study_record import StudyCheck, StudyRecord, StudyTable
 from rankfold.report.page._training_page import training_page
 from rankfold.report.page._training_record import LayerRecord, ModeSpectrum, RankChange, TrainingRecord
 
@@ -42,14 +45,19 @@ __all__ = [
     "ModeFactor",
     "ModeSpectrum",
     "Page",
+    "Picture",
     "Quantity",
     "RankChange",
     "Section",
+    "StudyCheck",
+    "StudyRecord",
+    "StudyTable",
     "Table",
     "Text",
     "TrainingRecord",
     "decomposition_page",
     "render_page",
+    "study_page",
     "training_page",
     "write_page",
 ]
