@@ -31,8 +31,29 @@ def studied(folder):
     return folder / "small" / "report.html"
 
 
+def timed(folder):
+    file = folder / "layer.json"
+    words = [
+        "linear",
+        "32",
+        "24",
+        "--batch",
+        "2",
+        "--ranks",
+        "4",
+        "8",
+        "12",
+        "--threads",
+        "1",
+        "--device",
+        "cpu",
+    ]
+    assert main(["bench-layer", *words, "--json", str(file)]) == 0
+    return file.with_suffix(".html")
+
+
 #: Commands that leave a page, and the page of a small run of each.
-COMMANDS = {"train": trained, "decompose": decomposed, "study": studied}
+COMMANDS = {"train": trained, "decompose": decomposed, "study": studied, "bench-layer": timed}
 
 
 @pytest.fixture(scope="module", params=COMMANDS)

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from math import exp, nan, sin
 
+from rankfold.report import LayerBench, RankBench
 from rankfold.report.page import (
     BarChart,
+    BenchRecord,
     Code,
     Fact,
     Group,
@@ -108,8 +110,9 @@ def parsed(text):
 
 
 def shape(node):
-    """The tags and names of attributes below a node, without any text."""
-    return [(child.tag, sorted(child.attributes), shape(child)) for child in node.children]
+    """The tags and names of attributes below a node, without any text; a command is text."""
+    inside = [] if node.tag == "code" else node.children
+    return [(child.tag, sorted(child.attributes), shape(child)) for child in inside]
 
 
 def every_block(name="conv1", other="linear"):
@@ -309,3 +312,34 @@ def study_record(name="small", *, word="plain", **changes):
         "command": f"rankfold study small {word}",
     }
     return StudyRecord(name=name, **{**usual, **changes})
+
+
+def bench_record(
+    name="layer.json",
+    *,
+    speedups=(4.0, 1.1, 0.5),
+    ranks=(2, 4, 6),
+    training=False,
+    title="Linear 8 to 8, input 4x8, forward, 1 thread",
+    versions=None,
+    **settings,
+):
+    """A timed layer as plain data."""
+    folded = (0.0005, 0.0018, 0.0025)
+    rows = tuple(
+        RankBench(
+            rank=rank,
+            factorized=0.001 * (at + 1),
+            folded=folded[at],
+            flop_ratio=4 / (at + 2),
+            speedup=speedups[at],
+        )
+        for at, rank in enumerate(ranks)
+    )
+    return BenchRecord(
+        name=name,
+        bench=LayerBench(title=title, dense=0.002, ranks=rows),
+        settings={"kind": "linear", "batch": 4, "threads": 1, "training": training, **settings},
+        versions=versions or {"torch": "2"},
+        command="rankfold bench-layer linear 8 8 --batch 4" + (" --training" if training else ""),
+    )

@@ -1,5 +1,7 @@
 """Pages: plain data in, one HTML file out that needs no network."""
 
+from rankfold.report.page._bench_page import bench_page
+from rankfold.report.page._bench_record import BenchRecord
 from rankfold.report.page._blocks import (
     BarChart,
     Block,
@@ -30,6 +32,7 @@ from rankfold.report.page._training_record import LayerRecord, ModeSpectrum, Ran
 __all__ = [
     "MISSING",
     "BarChart",
+    "BenchRecord",
     "Block",
     "Cell",
     "Code",
@@ -55,6 +58,7 @@ __all__ = [
     "Table",
     "Text",
     "TrainingRecord",
+    "bench_page",
     "decomposition_page",
     "render_page",
     "study_page",
