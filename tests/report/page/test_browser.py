@@ -1,7 +1,5 @@
 """Pages in a real browser: Debian's Chromium without a window and without a network."""
 
-import time
-
 import pytest
 from tests.report.page.browser import (
     FAINT,
@@ -227,14 +225,3 @@ def test_no_request_leaves_the_page(visit):
         "return performance.getEntriesByType('resource').map(entry => entry.name)"
     )
     assert [name for name in entries if not name.startswith("data:")] == []
-
-
-@pytest.mark.slow  # a time, which a busy machine need not keep to
-def test_large_runs_are_painted_within_a_second(visit):
-    run = training_record(layers=100, records=10_000, modes=2, epochs=10_000)
-    driver = visit(training_page([run], ["run"]))
-    script = "return performance.getEntriesByType('paint').map(entry => entry.startTime)"
-    deadline = time.monotonic() + 10
-    while not (paints := driver.execute_script(script)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert 0 < min(paints) < 1000
