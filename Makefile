@@ -38,6 +38,7 @@ COMPRESSED_DATA := resnet20 stories260k silero_vad_16k
 bench: $(DEV_STAMP)  ## the short benchmarks, in minutes; results go to benchmarks/results and docs/performance.md
 	for name in digits_lenet import_time basis_precision $(TIMED) memory compile exactness $(DECOMPOSED); do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
+	if command -v chromium >/dev/null; then $(BIN)/python -m benchmarks.page_paint || exit 1; fi
 	if test -n "$$RANKFOLD_DATA"; then for name in $(DECOMPOSED_DATA); do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done; \
 	for name in $(COMPRESSED_DATA); do \
@@ -48,6 +49,7 @@ bench-full: $(DEV_STAMP)  ## the same with more rounds and cases, then with two 
 	for name in digits_lenet import_time basis_precision memory compile exactness; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 	for name in $(DECOMPOSED); do $(BIN)/python -m benchmarks.$$name --full || exit 1; done
+	if command -v chromium >/dev/null; then $(BIN)/python -m benchmarks.page_paint || exit 1; fi
 	if test -n "$$RANKFOLD_DATA"; then for name in $(DECOMPOSED_DATA); do \
 		$(BIN)/python -m benchmarks.$$name --full || exit 1; done; \
 	for name in $(COMPRESSED_DATA); do \

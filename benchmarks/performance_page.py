@@ -28,6 +28,7 @@ SECTIONS = (
     "compile",
     "exactness",
     "import_time",
+    "page_paint",
     "compress_resnet20",
     "compress_finetune_50",
     "compress_finetune_30",

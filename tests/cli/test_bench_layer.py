@@ -73,7 +73,9 @@ def test_a_linear_layer_and_its_file(timed, tmp_path, capsys):
     assert content["verdict"] in capsys.readouterr().out
     assert content["settings"]["device"] in ("cpu", "cuda")
     assert content["dense"] == 1.0
-    assert list(tmp_path.iterdir()) == [file]
+    assert sorted(tmp_path.iterdir()) == [file.with_suffix(".html"), file]
+    assert content["command"] == "rankfold bench-layer linear 200 150 --batch 3 --ranks 32 64 96 128"
+    assert content["versions"]["torch"] == torch.__version__
 
 
 def test_ranks_that_are_tried(timed, capsys):
@@ -125,6 +127,10 @@ def test_the_verdict(speedups, rank, sentence):
         (["linear", "8", "1"], "the weight has rank 1 as it is"),
         (["linear", "8", "8", "--device", "tpu"], "known are cpu, cuda, auto"),
         (["linear", "8", "8", "--json", "no/such/folder/x.json"], "there is no such folder"),
+        (
+            ["linear", "8", "8", "--json", "x.html"],
+            "the page beside the figures takes this name; name a .json.",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

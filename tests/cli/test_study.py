@@ -43,7 +43,8 @@ def test_a_study_leaves_a_folder_and_a_line(capsys, tmp_path):
     text = capsys.readouterr().out
     assert "small: holds in part (1 of 2 checks hold, 1 not part of this size), 3 of 3 cases" in text
     assert "did not hold: S2\n" in text
-    assert "page: runs/studies/small/card.md" in text
+    assert "page: runs/studies/small/report.html" in text
+    assert "no page" not in text
     assert "already" not in text
     assert "Verdicts" not in text
     folder = tmp_path / "runs" / "studies"
@@ -51,6 +52,7 @@ def test_a_study_leaves_a_folder_and_a_line(capsys, tmp_path):
         "card.md",
         "figure.png",
         "figure.svg",
+        "report.html",
         "study.json",
     ]
     assert "[small](small/card.md)" in (folder / "README.md").read_text()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.studies import test_contract
 
+from rankfold.cli import main
 from rankfold.studies import STUDIES, Records, Study, StudyFolder, judge, verdict
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "add_a_study.md").read_text(encoding="utf-8")
@@ -56,6 +57,8 @@ def test_the_study_runs_and_its_page_is_made_anew_without_running(
     assert other is not None
     assert {row["seed"] for row in other.rows} == {5, 6, 7, 8, 9}
     assert verdict(judge(study.checks, other.records(study))) == "holds"
+    assert main(["report", "runs/studies/uniqueness", "other/uniqueness"]) == 0
+    assert "Checks side by side" in Path("report.html").read_text(encoding="utf-8")
     records = other.records(study)
     half = Records(records.cases, other.rows[::2])
     assert study.tables(half)[0].rows

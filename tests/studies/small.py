@@ -49,7 +49,12 @@ SMALL = Study(
             name="S3", statement="the square of 7 is 49", measure=lambda r: r.where(n=7)[0]["square"], most=49
         ),
     ),
-    tables=lambda records: [Table("Squares", [dict(row) for row in records.found()])],
+    tables=lambda records: [
+        Table("Squares", [dict(row) for row in records.found()]),
+        Table(
+            "Their growth", [{"n": row["n"], "square": row["square"]} for row in records.found()], drawn=True
+        ),
+    ],
     plot=plot,
     remarks=("Nothing to add.",),
 )

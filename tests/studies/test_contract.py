@@ -84,6 +84,26 @@ def test_the_published_card_is_that_of_its_records(published):
         assert (DOCS / study.name / figure).stat().st_size > 1000
 
 
+def test_the_published_file_is_that_of_its_records(published, tmp_path):
+    study, run = published
+    StudyFolder(tmp_path).write_records(study, run)
+    assert (DOCS / study.name / "study.json").read_bytes() == (tmp_path / "study.json").read_bytes()
+
+
+def test_tables_that_are_drawn_are_lines_over_their_first_column(published):
+    study, run = published
+    for table in study.tables(run.records(study)):
+        if not table.drawn:
+            continue
+        first, *others = {key: None for row in table.rows for key in row}
+        places = [row[first] for row in table.rows]
+        assert len(places) > 2
+        assert len({*places}) == len(places)
+        assert all(isinstance(place, int | float) for place in places)
+        assert others
+        assert all(isinstance(row[key], float | None) for row in table.rows for key in others if key in row)
+
+
 def test_the_figure_has_labels_and_legends(published):
     study, run = published
     figure = Figure(layout="constrained")

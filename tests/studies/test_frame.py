@@ -20,6 +20,7 @@ from rankfold.studies import (
     Setting,
     StudyFolder,
     StudyRun,
+    Table,
     card,
     judge,
     run_study,
@@ -218,6 +219,25 @@ def test_files_come_back_and_are_the_same_every_time(tmp_path):
     content = json.loads(folder.json.read_text())
     assert content["verdict"] == "holds in part"
     assert [check["holds"] for check in content["checks"]] == [True, False, None]
+    assert (content["cases"], content["remarks"]) == (10, ["Nothing to add."])
+    assert [(table["title"], table["drawn"]) for table in content["tables"]] == [
+        ("Squares", False),
+        ("Their growth", True),
+    ]
+    assert content["tables"][1]["rows"][2] == {"n": 2, "square": 4}
+
+
+def test_a_table_without_a_number_is_stored_without_one(tmp_path):
+    folder = StudyFolder(tmp_path)
+    rows = [{"n": 1, "mean": math.nan}, {"n": 2, "mean": math.inf}]
+    tables = [Table("Means", rows), Table("Nothing", [])]
+    folder.write_records(dataclasses.replace(SMALL, tables=lambda records: tables), done())
+    (table,) = json.loads(folder.json.read_text())["tables"]
+    assert table == {
+        "title": "Means",
+        "drawn": False,
+        "rows": [{"n": 1, "mean": None}, {"n": 2, "mean": None}],
+    }
 
 
 @pytest.mark.parametrize(

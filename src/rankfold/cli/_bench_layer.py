@@ -1,19 +1,25 @@
 """``rankfold bench-layer``."""
 
 import json
+import platform
 from dataclasses import asdict
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from rankfold import layers
+from rankfold import __version__, layers
 from rankfold._checkpoint import atomic_path
 from rankfold._errors import OptionError
 from rankfold.cli._bench_layer_config import BenchLayerConfig
 from rankfold.cli._check_config import chosen_device
 from rankfold.cli._console import make_console
+from rankfold.cli._report import leave_page
+from rankfold.cli._report_bench_layer import BENCH_FORMAT
+from rankfold.cli._report_config import page_of
+from rankfold.cli._words_of import words_of
 from rankfold.convert import Timings, time_layers
 from rankfold.ranks import Call, Fixed
 from rankfold.report import LayerBench, RankBench, bench_layer_table, break_even_rank, verdict
@@ -45,12 +51,36 @@ def bench_layer(config: BenchLayerConfig) -> None:
     console.print(bench_layer_table(bench))
     console.print(verdict(bench), soft_wrap=True)
     if config.json is not None:
-        settings = {**asdict(config), "json": None, "device": str(chosen_device(config.device))}
-        settings["threads"] = torch.get_num_threads()
-        found = {**asdict(bench), "break_even_rank": break_even_rank(bench.ranks), "verdict": verdict(bench)}
-        with atomic_path(config.json) as temporary:
-            content = {"settings": settings, "torch": torch.__version__, **found}
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        _write(config, config.json, bench)
+        missing = leave_page(config.json, config.json)
+        console.print(missing or f"page: {page_of(config.json)}", soft_wrap=True)
+
+
+def _write(config: BenchLayerConfig, file: Path, bench: LayerBench) -> None:
+    settings = {
+        **asdict(config),
+        "device": str(chosen_device(config.device)),
+        "threads": torch.get_num_threads(),
+    }
+    del settings["json"]
+    content = {
+        "format": BENCH_FORMAT,
+        "command": words_of(
+            "bench-layer", config, positional=("kind", "inputs", "outputs"), leave_out=("json",)
+        ),
+        "versions": {
+            "rankfold": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+        },
+        "settings": settings,
+        **asdict(bench),
+        "break_even_rank": break_even_rank(bench.ranks),
+        "verdict": verdict(bench),
+    }
+    with atomic_path(file) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _measured(config: BenchLayerConfig) -> LayerBench:

@@ -33,7 +33,7 @@ class BenchLayerConfig:
         channels_last: store images and windows with the channels innermost.
         threads: CPU threads; None leaves the choice to PyTorch.
         device: cpu, cuda, or auto for cuda where there is one.
-        json: file to write the figures to as well.
+        json: file to write the figures to as well, with a page beside it: NAME.json and NAME.html.
     """
 
     kind: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="{conv,linear}")]
@@ -74,6 +74,10 @@ def checked_bench(config: BenchLayerConfig) -> BenchLayerConfig:
     if config.json is not None and not config.json.parent.is_dir():
         raise OptionError(
             f"bench-layer: --json {config.json}: there is no such folder; name one that exists."
+        )
+    if config.json is not None and config.json.suffix == ".html":
+        raise OptionError(
+            f"bench-layer: --json {config.json}: the page beside the figures takes this name; name a .json."
         )
     window = (config.kernel or 1) ** 2
     full = max(

@@ -8,10 +8,19 @@ from typing import Any
 from rankfold._errors import CheckpointError
 from rankfold._registry import Registry
 from rankfold.cli._compress_config import RECORD
+from rankfold.cli._report_bench_layer import holds_bench, read_bench
 from rankfold.cli._report_compression import read_compression_record
 from rankfold.cli._report_decomposition import read_decomposition
+from rankfold.cli._report_study import read_study
 from rankfold.cli._report_training import read_training
-from rankfold.report.page import Page, compression_page, decomposition_page, training_page
+from rankfold.report.page import (
+    Page,
+    bench_page,
+    compression_page,
+    decomposition_page,
+    study_page,
+    training_page,
+)
 
 __all__ = ["SOURCES", "Source", "source_of"]
 
@@ -57,6 +66,20 @@ SOURCES: Registry[Source] = Registry(
         holds=lambda path: path.is_file() and path.name.endswith(RECORD),
         read=read_compression_record,
         page=compression_page,
+    ),
+    Source(
+        name="study",
+        what="folders with study.json",
+        holds=lambda path: (path / "study.json").is_file(),
+        read=read_study,
+        page=study_page,
+    ),
+    Source(
+        name="bench-layer",
+        what="files of --json",
+        holds=holds_bench,
+        read=read_bench,
+        page=bench_page,
     ),
 )
 

@@ -5,6 +5,7 @@ import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -15,6 +16,8 @@ from rankfold._errors import CheckpointError, RankfoldError
 from rankfold.cli._check_config import chosen_device
 from rankfold.cli._console import make_console
 from rankfold.cli._interrupt import Interrupted, abort_on_signal
+from rankfold.cli._report import leave_page
+from rankfold.cli._report_config import PAGE
 from rankfold.cli._study_config import StudyConfig
 from rankfold.report import StagesDisplay, records_table
 from rankfold.studies import (
@@ -63,14 +66,14 @@ def study(config: StudyConfig) -> None:
         if run.rows:
             text = f"{one.name}: {len(run.rows)} cases are in {folder} already; --overwrite runs them anew"
             console.print(Text(text), soft_wrap=True)
-        run = _run(config, one, run, console)
+        run, page = _run(config, one, run, console)
         write_index(STUDIES, config.out)
         summaries.append(summary_of(one, run))
         console.print(_line(summaries[-1]), soft_wrap=True)
         failed = [finding.name for finding in judge(one.checks, run.records(one)) if finding.holds is False]
         if failed:
             console.print(Text(f"  did not hold: {', '.join(failed)}"), soft_wrap=True)
-        console.print(Text(f"  page: {folder / 'card.md'}"), soft_wrap=True)
+        console.print(Text(f"  page: {page}"), soft_wrap=True)
         if run.missing:
             first = run.missing[0].reason
             console.print(Text(f"  {len(run.missing)} cases could not be run: {first}"), soft_wrap=True)
@@ -117,7 +120,8 @@ def _begun(config: StudyConfig, one: Study) -> StudyRun:
     return replace(fresh, rows=stored.rows, seconds=stored.seconds, facts=facts)
 
 
-def _run(config: StudyConfig, one: Study, run: StudyRun, console: Console) -> StudyRun:
+def _run(config: StudyConfig, one: Study, run: StudyRun, console: Console) -> tuple[StudyRun, Path]:
+    """The run, and the page of it to read."""
     folder = StudyFolder(config.out / one.name)
     state, written = run, time.monotonic()
 
@@ -147,10 +151,11 @@ def _run(config: StudyConfig, one: Study, run: StudyRun, console: Console) -> St
             raise type(error)(f"study {one.name}: {error}") from None
         finally:
             folder.write_records(one, state)
-            without = folder.write_pages(one, state)
-    if without is not None:
-        console.print(without, soft_wrap=True)
-    return state
+            no_figure, no_page = folder.write_pages(one, state), leave_page(folder.path, folder.path)
+    for sentence in (no_figure, no_page):
+        if sentence is not None:
+            console.print(Text(sentence), soft_wrap=True)
+    return state, folder.card if no_page is not None else folder.path / PAGE
 
 
 def _line(summary: dict[str, object]) -> Text:

@@ -22,7 +22,8 @@ class StudyConfig:
         list: show all studies with their claims and run none.
         all: run all studies, one after the other.
         full: run the full size, larger and slower, instead of the quick one.
-        out: folder that gets a folder per study, with card.md to read, figures and study.json, and a README.md of all.
+        out: folder that gets a folder per study, with report.html and card.md to read, figures and study.json, and a
+            README.md of all.
         overwrite: run studies anew whose cases are in --out already.
         seed: the first seed; None means that of the study.
         data_dir: folder to search for data sets first.

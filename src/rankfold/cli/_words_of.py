@@ -8,14 +8,14 @@ __all__ = ["words_of"]
 
 
 def words_of(
-    command: str, config: Any, *, positional: str | None = None, leave_out: tuple[str, ...] = ()
+    command: str, config: Any, *, positional: str | tuple[str, ...] = (), leave_out: tuple[str, ...] = ()
 ) -> str:
     """A command line with every setting that is not at its default.
 
     Arguments:
         command: the name after ``rankfold``.
         config: its settings, a dataclass.
-        positional: the setting without a flag, if there is one.
+        positional: the setting without a flag, or several in their order.
         leave_out: settings that are not written.
 
     Example:
@@ -23,12 +23,11 @@ def words_of(
         >>> words_of("train", TrainConfig(model="mlp", dense=True))
         'rankfold train --model mlp --dense'
     """
-    words = ["rankfold", command]
-    if positional is not None:
-        words.append(str(getattr(config, positional)))
+    places = (positional,) if isinstance(positional, str) else positional
+    words = ["rankfold", command, *(str(getattr(config, name)) for name in places)]
     for field in fields(config):
         value = getattr(config, field.name)
-        if field.name == positional or field.name in leave_out or value == field.default:
+        if field.name in (*places, *leave_out) or value == field.default:
             continue
         words.append(f"--{field.name.replace('_', '-')}")
         words += [] if value is True else map(str, value) if isinstance(value, tuple) else [str(value)]

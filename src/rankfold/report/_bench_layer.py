@@ -7,11 +7,10 @@ from rich.table import Table
 
 from rankfold.report._tables import empty_table
 
-__all__ = ["LayerBench", "RankBench", "bench_layer_table", "break_even_rank", "verdict"]
+__all__ = ["GAIN", "LayerBench", "RankBench", "bench_layer_table", "break_even_rank", "verdict"]
 
-
-# Choice of this library, as in `rankfold.fold`: a gain under 2 % is none.
-_GAIN = 1.02
+#: Choice of this library, as in `rankfold.fold`: a gain under 2 % is none.
+GAIN = 1.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,18 +78,18 @@ def break_even_rank(ranks: Sequence[RankBench]) -> int | None:
         >>> break_even_rank([RankBench(rank=16, speedup=1.5, **times), RankBench(rank=32, speedup=0.5, **times)])
         24
     """
-    faster = [row.speedup > _GAIN for row in ranks]
+    faster = [row.speedup > GAIN for row in ranks]
     count = sum(faster)
     if count in (0, len(ranks)) or not all(faster[:count]):
         return None
     below, above = ranks[count - 1], ranks[count]
-    share = (below.speedup - _GAIN) / (below.speedup - above.speedup)
+    share = (below.speedup - GAIN) / (below.speedup - above.speedup)
     return round(below.rank + share * (above.rank - below.rank))
 
 
 def verdict(bench: LayerBench) -> str:
     """Where low rank is faster, in one sentence."""
-    faster = [row.rank for row in bench.ranks if row.speedup > _GAIN]
+    faster = [row.rank for row in bench.ranks if row.speedup > GAIN]
     rank = break_even_rank(bench.ranks)
     if rank is not None:
         return f"Below rank {rank} low rank is faster here."

@@ -207,7 +207,7 @@ def _tables(records: Records) -> list[Table]:
     return [
         Table("Where the optimisers end, the worst of the draws, relative to the minimum norm", methods),
         Table("A fixed diagonal preconditioner", fixed),
-        Table("AdaGrad with the full matrix, by epsilon", rounding),
+        Table("AdaGrad with the full matrix, by epsilon", rounding, drawn=True),
         Table(
             "Two classes: share of fresh points that is right, by the scale of feature 1",
             _class_rows(records),

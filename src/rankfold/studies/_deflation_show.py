@@ -122,7 +122,7 @@ def tabulate(records: Records) -> list[Table]:
         Table("Half-times by size, a_i t_i, mean of the runs", half_times),
         Table("Slope of a_i t_i in ln(1/delta), mean of the runs; 1/2 by the logistic law", rises),
         Table("Sharpness of the steps", sharpness),
-        Table("Weight decay", decays),
+        Table("Weight decay", decays, drawn=True),
         Table("Re-initialisation at small m", flows),
         Table("What is left of 50 components; the target has 5", stayed),
     ]

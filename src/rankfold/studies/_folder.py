@@ -1,6 +1,7 @@
 """The files of a run of a study; every one is complete under its name or not there at all."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from rankfold.studies._card import card, summary_of
 from rankfold.studies._checks import judge, verdict
 from rankfold.studies._figure import draw_study
 from rankfold.studies._run import Missing, StudyRun
-from rankfold.studies._study import Study
+from rankfold.studies._study import Study, Table
 
 __all__ = ["StudyFolder", "write_index"]
 
@@ -32,7 +33,7 @@ class StudyFolder:
 
     @property
     def json(self) -> Path:
-        """Everything: settings, records, what is missing, checks, verdict."""
+        """Everything: settings, records, what is missing, checks, verdict, tables."""
         return self.path / "study.json"
 
     @property
@@ -88,7 +89,8 @@ class StudyFolder:
         Raises:
             CheckpointError: the folder cannot be made or written.
         """
-        findings = judge(study.checks, run.records(study))
+        records = run.records(study)
+        findings = judge(study.checks, records)
         content: dict[str, Any] = {
             "format": _FORMAT,
             "study": study.name,
@@ -101,6 +103,8 @@ class StudyFolder:
             "parameters": run.parameters,
             "facts": run.facts,
             "seconds": round(run.seconds, 1),
+            "cases": len(records.cases),
+            "remarks": list(study.remarks),
             "checks": [
                 {
                     "name": finding.name,
@@ -114,6 +118,7 @@ class StudyFolder:
                 }
                 for finding in findings
             ],
+            "tables": [_plain(table) for table in study.tables(records) if table.rows],
             "missing": [{"case": dict(one.case), "reason": one.reason} for one in run.missing],
             "records": list(run.rows),
         }
@@ -194,11 +199,23 @@ def _foreign(study: Study, run: StudyRun) -> str | None:
     return f"{strangers} records belong to none of its cases, or are there twice" if strangers else None
 
 
+def _plain(table: Table) -> dict[str, Any]:
+    """A table for JSON, which has no NaN and no infinity: a cell without a finite number is empty."""
+    rows = [
+        {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in row.items()
+        }
+        for row in table.rows
+    ]
+    return {"title": table.title, "drawn": table.drawn, "rows": rows}
+
+
 def _json_by_lines(content: dict[str, Any]) -> str:
-    """JSON with one line per record, check and missing case."""
+    """JSON with one line per record, check, table and missing case."""
     parts = []
     for name, value in content.items():
-        if name in ("checks", "missing", "records") and value:
+        if name in ("checks", "tables", "missing", "records") and value:
             lines = ",\n  ".join(json.dumps(one, allow_nan=False) for one in value)
             parts.append(f' "{name}": [\n  {lines}\n ]')
         else:

@@ -218,10 +218,12 @@ def tables(records: Records) -> list[Table]:
         Table(
             "Relative error of one step along a path of constant ranks, largest over seeds",
             _pivot(records.found(part="exactness"), "h", "error", "step length h"),
+            drawn=True,
         ),
         Table(
             "The same before truncation",
             _pivot(records.found(part="exactness"), "h", "untruncated", "step length h"),
+            drawn=True,
         ),
         Table(
             "Distance of a step before truncation to the Riemannian gradient step",
@@ -239,6 +241,7 @@ def tables(records: Records) -> list[Table]:
                 }
                 for value in _named(records.found(part="precision"), "smallest")
             ],
+            drawn=True,
         ),
         Table(
             "Relative loss after the last step, by the decay of the singular values",
@@ -259,6 +262,7 @@ def tables(records: Records) -> list[Table]:
         Table(
             "Error against the projected gradient flow",
             _pivot(records.found(part="order"), "steps", "error", "steps"),
+            drawn=True,
         ),
         Table(
             "Error along a path of decaying singular values and a normal component",

@@ -194,15 +194,20 @@ def _tables(records: Records) -> list[Table]:
         for row in records.found(part="one pass")
     ]
     return [
-        Table("Quadratic target: mean risk and formula", _curves(records, "quadratic", "rho", _QUADRATIC)),
-        Table("Mixture: mean risk and formula", _curves(records, "mixture", "rho", _MODELS)),
+        Table(
+            "Quadratic target: mean risk and formula",
+            _curves(records, "quadratic", "rho", _QUADRATIC),
+            drawn=True,
+        ),
+        Table("Mixture: mean risk and formula", _curves(records, "mixture", "rho", _MODELS), drawn=True),
         Table(
             "Mixture at rho = 1/4, by the norm of Delta: the formula is of first order in it",
             _curves(records, "separation", "size", _MODELS),
+            drawn=True,
         ),
         Table("Target of rank N = d/4: mean risk", gap),
         Table("Small dimensions: gradient descent, and least squares of the neural tangent model", small),
-        Table("One pass of stochastic gradients", one_pass),
+        Table("One pass of stochastic gradients", one_pass, drawn=True),
     ]
 
 

@@ -40,10 +40,13 @@ class Table:
     Arguments:
         title: one line.
         rows: plain values by column; a column that a row lacks is shown as a dash.
+        drawn: whether the first column is a number that differs in every row, and the others are one quantity over it,
+            so that a page draws them as lines.
     """
 
     title: str
     rows: Sequence[Mapping[str, Any]]
+    drawn: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from math import exp, nan, sin
 
+from rankfold.report import LayerBench, RankBench
 from rankfold.report.page import (
     BarChart,
+    BenchRecord,
     Code,
     Fact,
     Group,
@@ -17,9 +19,13 @@ from rankfold.report.page import (
     Mark,
     ModeSpectrum,
     Page,
+    Picture,
     Quantity,
     RankChange,
     Section,
+    StudyCheck,
+    StudyRecord,
+    StudyTable,
     Table,
     Text,
     TrainingRecord,
@@ -42,7 +48,7 @@ HOSTILE = (
 )
 
 
-@dataclass
+@dataclass(eq=False)
 class Node:
     tag: str
     attributes: dict[str, str | None]
@@ -104,8 +110,9 @@ def parsed(text):
 
 
 def shape(node):
-    """The tags and names of attributes below a node, without any text."""
-    return [(child.tag, sorted(child.attributes), shape(child)) for child in node.children]
+    """The tags and names of attributes below a node, without any text; a command is text."""
+    inside = [] if node.tag == "code" else node.children
+    return [(child.tag, sorted(child.attributes), shape(child)) for child in inside]
 
 
 def every_block(name="conv1", other="linear"):
@@ -162,6 +169,11 @@ def every_block(name="conv1", other="linear"):
         ),
         note=f"Note on {name}.",
     )
+    picture = Picture(
+        title=name,
+        description=other,
+        svg=f"<svg xmlns='http://www.w3.org/2000/svg' width='90' height='40'><text y='20'>{name}</text></svg>",
+    )
     return Page(
         title=name,
         subtitle=other,
@@ -169,7 +181,7 @@ def every_block(name="conv1", other="linear"):
         twin=f"the dense run {name}",
         sections=(
             Section("Did it work?", (Text(name), Text(other, warning=True), lines, steps)),
-            Section(name, (table, bars, heat, Group(summary=name, blocks=(lines, Text("inside"))))),
+            Section(name, (table, bars, heat, picture, Group(summary=name, blocks=(lines, Text("inside"))))),
             Section("What next?", (Items((name, other)), Code(f"rankfold train {name}", other))),
         ),
         about={name: other},
@@ -250,4 +262,84 @@ def training_record(
         layers=tuple(found),
         versions={"rankfold": "1.0"},
         command="rankfold train",
+    )
+
+
+def study_record(name="small", *, word="plain", **changes):
+    """A run of a study as plain data; a word stands wherever words come from outside."""
+    checks = (
+        StudyCheck(name="yes", statement=f"{word} holds", allowed="<= 2", value=1.5, holds=True),
+        StudyCheck(
+            name="later", statement=word, allowed=">= 1", value=None, holds=None, reason=f"not run {word}"
+        ),
+        StudyCheck(
+            name=f"no {word}", statement="the square of 1 is 2", allowed=">= 2", value=1.0, holds=False
+        ),
+        StudyCheck(
+            name="other", statement="s", allowed="<= 1", value=None, holds=None, reason="-", part=False
+        ),
+        StudyCheck(
+            name="nan", statement="is finite", allowed="<= 1", value=None, holds=False, reason="not finite"
+        ),
+    )
+    tables = (
+        StudyTable(title=f"Squares {word}", columns=("n", word), rows=((0, 0.0), (2, word), (1, None))),
+        StudyTable(
+            title="Errors",
+            columns=("step", "ours", "theirs"),
+            rows=((0.1, 1e-2, 0.5), (0.001, 1e-8, None), (0.01, 1e-5, 0.4)),
+            drawn=True,
+        ),
+    )
+    usual = {
+        "study": "small",
+        "title": f"Squares grow {word}",
+        "claim": f"Squares grow {word}.",
+        "paper": f"Euclid 300 BC {word}",
+        "verdict": "holds in part",
+        "held": "1 of 3 checks hold, 1 not decided, 1 not part of this size",
+        "size": "quick",
+        "parameters": {"seed": 0, "counts": [1, 2], "inner": {"rate": word}},
+        "cases": 6,
+        "done": 3,
+        "missing": ((f"n 7, {word}", f"numbers: {word} is not here; bring it."),),
+        "seconds": 6.0,
+        "facts": {"rankfold": "1.0", "machine": word},
+        "checks": checks,
+        "remarks": (f"Nothing {word} to add.",),
+        "tables": tables,
+        "figure": f"<svg xmlns='http://www.w3.org/2000/svg' width='90' height='40'><text>{word}</text></svg>",
+        "command": f"rankfold study small {word}",
+    }
+    return StudyRecord(name=name, **{**usual, **changes})
+
+
+def bench_record(
+    name="layer.json",
+    *,
+    speedups=(4.0, 1.1, 0.5),
+    ranks=(2, 4, 6),
+    training=False,
+    title="Linear 8 to 8, input 4x8, forward, 1 thread",
+    versions=None,
+    **settings,
+):
+    """A timed layer as plain data."""
+    folded = (0.0005, 0.0018, 0.0025)
+    rows = tuple(
+        RankBench(
+            rank=rank,
+            factorized=0.001 * (at + 1),
+            folded=folded[at],
+            flop_ratio=4 / (at + 2),
+            speedup=speedups[at],
+        )
+        for at, rank in enumerate(ranks)
+    )
+    return BenchRecord(
+        name=name,
+        bench=LayerBench(title=title, dense=0.002, ranks=rows),
+        settings={"kind": "linear", "batch": 4, "threads": 1, "training": training, **settings},
+        versions=versions or {"torch": "2"},
+        command="rankfold bench-layer linear 8 8 --batch 4" + (" --training" if training else ""),
     )

@@ -109,6 +109,29 @@ def test_zero_has_no_place_on_a_logarithmic_axis():
     assert line.get("d").count("M") == 2
 
 
+def test_equal_ratios_are_equally_far_apart_on_a_logarithmic_axis():
+    drawing = draw_lines(
+        chart([0.001, 0.01, 0.1, 1.0], [0.0, 1.0, 2.0, 3.0], x_log=True, marks=(Mark(0.1, "here"),)), "a"
+    )
+    tree = parsed(drawing)
+    assert tree.one("svg").get("data-log") == "x"
+    line = next(node for node in tree.all("path") if "line" in (node.get("class") or ""))
+    places = [float(x) for x in re.findall(rf"[ML]({NUMBER}) ", line.get("d"))]
+    assert places == pytest.approx([LEFT + (RIGHT - LEFT) * third / 3 for third in range(4)])
+    mark = next(node for node in tree.all("path") if node.get("data-x"))
+    assert mark.get("d") == f"M{places[2]:g} {TOP}V{BOTTOM}"
+    ticks = [node.text for node in tree.all("text") if node.get("class") == "tick middle"]
+    assert ticks == ["0.001", "0.01", "0.1", "1"]
+
+
+@pytest.mark.parametrize("x", [[0.0, 1.0], [-1.0, 1.0]])
+def test_a_logarithmic_axis_takes_no_zero(x):
+    with pytest.raises(ShapeError, match="no logarithmic axis"):
+        chart(x, [1.0, 2.0], x_log=True)
+    with pytest.raises(ShapeError, match="no logarithmic axis"):
+        chart([1.0, 2.0], [1.0, 2.0], x_log=True, marks=(Mark(x[0], "here"),))
+
+
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1), st.booleans(), st.booleans())
 def test_axes_hold_their_values_and_ticks(values, log, zero):
     axis = axis_over(values, log=log, zero=zero)
@@ -141,16 +164,18 @@ def test_numbers():
         "1,234,567",
         "0",
         "0.1235",
-        "1.000e-07",
+        "1e-7",
         "-",
     ]
     assert [data_number(value) for value in (None, 5, 2.0, 1 / 3, 10**400)] == ["", "5", "2", "0.333333", ""]
-    assert [tick_number(value) for value in (0.0, 0.25, 2000.0, 1e4, 4.5e6)] == [
+    assert [tick_number(value) for value in (0.0, 0.25, 2000.0, 1e4, 4.5e6, 2.5e16, -1e-4)] == [
         "0",
         "0.25",
         "2000",
         "10k",
         "4.5M",
+        "2.5e16",
+        "-1e-4",
     ]
     assert finite(True) is None
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from tests.report.page.browsing import By, column_of, hover, layout_troubles, plot_titled
+from tests.report.page.browser import By, column_of, hover, layout_troubles, plot_titled
 from tests.report.page.compressions import compression_record
 from tests.report.page.pages import HOSTILE
 

@@ -1,5 +1,7 @@
 """Pages: plain data in, one HTML file out that needs no network."""
 
+from rankfold.report.page._bench_page import bench_page
+from rankfold.report.page._bench_record import BenchRecord
 from rankfold.report.page._blocks import (
     BarChart,
     Block,
@@ -13,6 +15,7 @@ from rankfold.report.page._blocks import (
     LineChart,
     Mark,
     Page,
+    Picture,
     Quantity,
     Section,
     Table,
@@ -23,12 +26,15 @@ from rankfold.report.page._compression_record import CompressedLayerRecord, Comp
 from rankfold.report.page._decomposition_page import decomposition_page
 from rankfold.report.page._decomposition_record import DecompositionRecord, ModeFactor
 from rankfold.report.page._render import MISSING, render_page, write_page
+from rankfold.report.page._study_page import study_page
+from rankfold.report.page._study_record import StudyCheck, StudyRecord, StudyTable
 from rankfold.report.page._training_page import training_page
 from rankfold.report.page._training_record import LayerRecord, ModeSpectrum, RankChange, TrainingRecord
 
 __all__ = [
     "MISSING",
     "BarChart",
+    "BenchRecord",
     "Block",
     "Cell",
     "Code",
@@ -47,15 +53,21 @@ __all__ = [
     "ModeSpectrum",
     "NetworkCosts",
     "Page",
+    "Picture",
     "Quantity",
     "RankChange",
     "Section",
+    "StudyCheck",
+    "StudyRecord",
+    "StudyTable",
     "Table",
     "Text",
     "TrainingRecord",
+    "bench_page",
     "compression_page",
     "decomposition_page",
     "render_page",
+    "study_page",
     "training_page",
     "write_page",
 ]

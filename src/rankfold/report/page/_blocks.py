@@ -19,6 +19,7 @@ __all__ = [
     "LineChart",
     "Mark",
     "Page",
+    "Picture",
     "Quantity",
     "Section",
     "Table",
@@ -151,6 +152,7 @@ class LineChart:
         x_label, y_label: with units.
         x: the places, not falling.
         lines: as many values each as there are places.
+        x_log: logarithmic axis; all places and marks are over 0 then.
         y_log: logarithmic axis; values that are not over 0 are gaps then.
         steps: whether a value holds until the next.
         points: whether values stand alone, so that those at the ends need room.
@@ -163,6 +165,7 @@ class LineChart:
     y_label: str
     x: Sequence[float]
     lines: tuple[Line, ...]
+    x_log: bool = False
     y_log: bool = False
     steps: bool = False
     points: bool = False
@@ -172,6 +175,10 @@ class LineChart:
         _check(self.title, len(self.x), [len(line.values) for line in self.lines])
         if any(left > right for left, right in zip(self.x, self.x[1:], strict=False)):
             raise ShapeError(f"page: the places of {self.title!r} fall somewhere; sort them.")
+        if self.x_log and not all(place > 0 for place in (*self.x, *(mark.x for mark in self.marks))):
+            raise ShapeError(
+                f"page: {self.title!r} has places that no logarithmic axis has; draw it without x_log."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +234,21 @@ Chart = LineChart | BarChart | HeatMap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A drawing that was made elsewhere; it is shown as an image, in which no script runs.
+
+    Arguments:
+        title: stands above.
+        description: for those who do not see it.
+        svg: the file.
+    """
+
+    title: str
+    description: str
+    svg: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """Blocks that are folded away until the reader asks for them.
 
@@ -241,7 +263,7 @@ class Group:
     opened: bool = False
 
 
-Block = Text | Items | Code | Table | LineChart | BarChart | HeatMap | Group
+Block = Text | Items | Code | Table | LineChart | BarChart | HeatMap | Picture | Group
 
 
 @dataclass(frozen=True, slots=True)

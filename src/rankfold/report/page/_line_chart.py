@@ -24,13 +24,15 @@ def draw_lines(chart: LineChart, name: str) -> str:
         chart: thinned already.
         name: of its title and description on the page.
     """
-    across = axis_over([*chart.x, *(mark.x for mark in chart.marks)])
+    across = axis_over([*chart.x, *(mark.x for mark in chart.marks)], log=chart.x_log)
     up = axis_over((value for line in chart.lines for value in line.values), log=chart.y_log)
     if chart.points:
         across, up = across.with_room(), up.with_room()
     body = [*_frame(chart, across, up), *_marks(chart, across), *_lines(chart, across, up)]
     domain = " ".join(f"{end:.17g}" for end in (across.low, across.high, up.low, up.high))
-    attributes = {"data_domain": domain, "data_log": "y"} if chart.y_log else {"data_domain": domain}
+    attributes = {"data_domain": domain}
+    if chart.x_log or chart.y_log:
+        attributes["data_log"] = f"{'x' * chart.x_log}{'y' * chart.y_log}"
     if chart.steps:
         attributes["data_steps"] = "y"
     return element(

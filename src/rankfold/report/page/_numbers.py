@@ -23,15 +23,15 @@ def shown_number(value: float | None) -> str:
     """Four digits for people; whole numbers in full with thousands separated; a dash for none.
 
     Example:
-        >>> shown_number(431080), shown_number(0.123456), shown_number(float("nan"))
-        ('431,080', '0.1235', '-')
+        >>> shown_number(431080), shown_number(0.123456), shown_number(1e-7), shown_number(float("nan"))
+        ('431,080', '0.1235', '1e-7', '-')
     """
     number = finite(value)
     if number is None:
         return "-"
     if isinstance(value, int) and abs(value) < 1e15:
         return f"{value:,}"
-    return f"{number:.4g}" if number == 0 or _SMALL <= abs(number) < _LARGE else f"{number:.3e}"
+    return f"{number:.4g}" if number == 0 or _SMALL <= abs(number) < _LARGE else _with_exponent(number, 3)
 
 
 def data_number(value: float | None) -> str:
@@ -65,9 +65,17 @@ def tick_number(value: float) -> str:
 
     Example:
         >>> tick_number(20000.0), tick_number(0.25), tick_number(1e-6)
-        ('20k', '0.25', '1e-06')
+        ('20k', '0.25', '1e-6')
     """
     size, unit = abs(value), ""
+    if size >= 1e15 or 0 < size < _SMALL:
+        return _with_exponent(value, 2)
     if size >= 1e4:
         size, unit = next(((size / step, unit) for step, unit in _UNITS if size >= step), (size, ""))
     return f"{'-' if value < 0 else ''}{size:.4g}{unit}"
+
+
+def _with_exponent(number: float, digits: int) -> str:
+    """So many digits after the point, without zeros at their end."""
+    mantissa, _, power = f"{number:.{digits}e}".partition("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(power)}"

@@ -1,5 +1,6 @@
 """From the blocks of a page to what its template takes."""
 
+import base64
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, groupby
@@ -14,6 +15,7 @@ from rankfold.report.page._blocks import (
     Group,
     HeatMap,
     LineChart,
+    Picture,
     Quantity,
     Section,
     Table,
@@ -80,9 +82,16 @@ def _parts(blocks: tuple[Block, ...], charts: "_Charts", *, folded: bool = False
                 parts.append(_Part("group", (block, _parts(block.blocks, charts, folded=True))))
             elif isinstance(block, Table):
                 parts.append(_Part("table", _table(block)))
+            elif isinstance(block, Picture):
+                parts.append(_Part("picture", (block, _address(block.svg))))
             else:
                 parts.append(_Part(type(block).__name__.lower(), block))
     return parts
+
+
+def _address(svg: str) -> str:
+    """The drawing as the address of an image."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode(errors='replace')).decode()}"
 
 
 def _table(table: Table) -> dict[str, Any]:

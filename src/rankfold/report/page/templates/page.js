@@ -30,7 +30,7 @@ const make = (name, attributes) => {
 };
 const short = value => {
   const size = Math.abs(value);
-  if (size >= 1e15 || (size && size < 1e-3)) return value.toExponential(2).replace('.00', '');
+  if (size >= 1e15 || (size && size < 1e-3)) return value.toExponential(2).replace(/\.?0*e\+?/, 'e');
   for (const [unit, letter] of [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']])
     if (size >= 1e4 && size >= unit) return +(value / unit).toPrecision(4) + letter;
   return String(+value.toPrecision(4));
@@ -109,22 +109,25 @@ function common(figure, plot) {
 
 function lineChart(figure, plot) {
   const shared = common(figure, plot), {svg, overlay, heads} = shared;
-  const whole = svg.dataset.domain.split(' ').map(Number), log = svg.dataset.log === 'y', steps = svg.dataset.steps === 'y';
+  const whole = svg.dataset.domain.split(' ').map(Number), steps = svg.dataset.steps === 'y';
+  const [logX, log] = ['x', 'y'].map(axis => (svg.dataset.log || '').includes(axis));
   const xs = shared.rows.map(row => Number(row[0]));
   const lines = heads.slice(1).map((_, at) => shared.rows.map(row => number(row[at + 1])));
   const paths = [...svg.querySelectorAll('.line')], marks = [...svg.querySelectorAll('.mark')];
   const reset = figure.querySelector('.reset');
   let domain = whole, at = -1, from = null;
+  const scaleX = x => logX ? Math.log10(x) : x, unscaleX = x => logX ? 10 ** x : x;
   const scaleY = y => log ? Math.log10(y) : y;
-  const toX = x => LEFT + (x - domain[0]) / (domain[1] - domain[0]) * (RIGHT - LEFT);
+  const toX = x => LEFT + (scaleX(x) - scaleX(domain[0])) / (scaleX(domain[1]) - scaleX(domain[0])) * (RIGHT - LEFT);
+  const fromX = px => unscaleX(scaleX(domain[0]) + (px - LEFT) / (RIGHT - LEFT) * (scaleX(domain[1]) - scaleX(domain[0])));
   const toY = y => BOTTOM - (scaleY(y) - scaleY(domain[2])) / (scaleY(domain[3]) - scaleY(domain[2])) * (BOTTOM - TOP);
   const seen = y => y !== null && (!log || y > 0);
 
   function nearest(x) {
-    const wanted = domain[0] + (x - LEFT) / (RIGHT - LEFT) * (domain[1] - domain[0]);
+    const wanted = scaleX(fromX(x)), away = value => Math.abs(scaleX(value) - wanted);
     let best = -1;
     xs.forEach((value, place) => {
-      if (value >= domain[0] && value <= domain[1] && (best < 0 || Math.abs(value - wanted) < Math.abs(xs[best] - wanted))) best = place;
+      if (value >= domain[0] && value <= domain[1] && (best < 0 || away(value) < away(xs[best]))) best = place;
     });
     return best;
   }
@@ -161,7 +164,7 @@ function lineChart(figure, plot) {
     const grid = make('path', {class: 'grid', d: places.map(y => `M${LEFT} ${toY(y)}H${RIGHT}`).join('')});
     svg.querySelector('.y').replaceChildren(grid, ...rows);
     let last = -1e9;
-    const columns = ticks(domain[0], domain[1], false).filter(x => toX(x) - last >= APART && (last = toX(x), true)).map(x => {
+    const columns = ticks(domain[0], domain[1], logX).filter(x => toX(x) - last >= APART && (last = toX(x), true)).map(x => {
       const text = make('text', {class: 'tick middle', x: toX(x), y: BOTTOM + 15});
       text.textContent = short(x);
       return text;
@@ -197,7 +200,7 @@ function lineChart(figure, plot) {
       const start = from;
       leave();
       if (start === null || Math.abs(x - start) < 6) return show(nearest(x), false);
-      const value = px => domain[0] + (Math.min(RIGHT, Math.max(LEFT, px)) - LEFT) / (RIGHT - LEFT) * (domain[1] - domain[0]);
+      const value = px => fromX(Math.min(RIGHT, Math.max(LEFT, px)));
       zoom(value(Math.min(start, x)), value(Math.max(start, x)));
     },
     key(name) {
@@ -208,9 +211,10 @@ function lineChart(figure, plot) {
       else if (name === 'Home') show(first, true);
       else if (name === 'End') show(last, true);
       else if (name === '+' || name === '-') {
-        const middle = at < 0 ? (domain[0] + domain[1]) / 2 : xs[at], half = (domain[1] - domain[0]) / (name === '+' ? 4 : 1);
-        if (name === '-' && half * 2 >= whole[1] - whole[0]) back();
-        else zoom(Math.max(whole[0], middle - half), Math.min(whole[1], middle + half));
+        const [low, high] = domain.map(scaleX), [start, end] = whole.map(scaleX);
+        const middle = at < 0 ? (low + high) / 2 : scaleX(xs[at]), half = (high - low) / (name === '+' ? 4 : 1);
+        if (name === '-' && half * 2 >= end - start) back();
+        else zoom(Math.max(whole[0], unscaleX(middle - half)), Math.min(whole[1], unscaleX(middle + half)));
         if (at >= 0) show(keep(at), true);
       } else if (name === 'Escape') { back(); at = -1; }
       else return false;
