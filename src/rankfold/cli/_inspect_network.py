@@ -1,5 +1,7 @@
 """A network with its weights: spectra, ranks and costs of its layers."""
 
+from functools import partial
+
 import torch
 from rich.console import Console
 from torch import Tensor, nn
@@ -8,23 +10,14 @@ import rankfold
 from rankfold.cli._check_config import chosen_device
 from rankfold.cli._input_shapes import example_inputs, read_input_shapes
 from rankfold.cli._inspect_config import InspectConfig
-from rankfold.cli._measure import (
-    check_runs,
-    count_flops,
-    count_parameters,
-    flops_per_sample,
-    place_of,
-    time_networks,
-)
+from rankfold.cli._measure import check_runs, count_parameters, flops_per_sample, place_of, time_networks
+from rankfold.cli._measure_layers import layer_costs, layers_of
 from rankfold.cli._model_source import load_network
-from rankfold.convert import factorized_layers, parse_policy, time_layers
-from rankfold.convert._calls import recorded_calls
+from rankfold.convert import factorized_layers, parse_policy
 from rankfold.convert._rules import rule_for
 from rankfold.layers import FactorizedLayer
-from rankfold.ranks import Call
 from rankfold.report import (
     Costs,
-    LayerCosts,
     Spectrum,
     StagesDisplay,
     layer_costs_table,
@@ -60,7 +53,7 @@ def inspect_network(config: InspectConfig, console: Console) -> None:
             display.show("finding ranks")
             network = rankfold.densify(network)
             rankfold.factorize(network, parse_policy(config.policy[0], example_inputs=inputs))
-        layers = _layer_costs(network, inputs, display)
+        layers = layer_costs(network, inputs, partial(display.show, "measuring layers"))
         display.show("measuring the network")
         whole = _network_costs(network, inputs)
     place = f"{config.latency_batch} samples, {place_of(inputs[0])}"
@@ -71,17 +64,9 @@ def inspect_network(config: InspectConfig, console: Console) -> None:
     console.print(network_costs_table("The network", whole, place))
 
 
-def _layers(network: nn.Module) -> dict[str, nn.Module]:
-    return {
-        name: module
-        for name, module in network.named_modules()
-        if isinstance(module, FactorizedLayer) or rule_for(module) is not None
-    }
-
-
 def _spectra(network: nn.Module) -> list[Spectrum]:
     spectra = []
-    for name, layer in _layers(network).items():
+    for name, layer in layers_of(network).items():
         if isinstance(layer, FactorizedLayer):
             kind, modes = layer.dense_class, layer.channel_modes
         else:
@@ -93,32 +78,6 @@ def _spectra(network: nn.Module) -> list[Spectrum]:
         if weight.numel():
             spectra += spectra_of(name, kind.__name__, weight, modes)
     return spectra
-
-
-def _layer_costs(network: nn.Module, inputs: tuple[Tensor, ...], display: StagesDisplay) -> list[LayerCosts]:
-    layers, costs = _layers(network), []
-    calls = recorded_calls(network, layers.values(), inputs)
-    for number, (name, layer) in enumerate(layers.items()):
-        display.show("measuring layers", number, len(layers))
-        ranks, sides = None, [layer]
-        if isinstance(layer, FactorizedLayer):
-            ranks = tuple(layer.ranks[mode] for mode in layer.modes)
-            sides = [layer.dense().eval(), layer.folded().eval()]
-        times = time_layers(sides, calls[layer]) if calls[layer] else None
-        found = [
-            Costs(
-                count_parameters(side),
-                sum(_flops(side, call) for call in calls[layer]) // len(inputs[0]) if times else None,
-                times.seconds(place) if times else None,
-            )
-            for place, side in enumerate(sides)
-        ]
-        costs.append(LayerCosts(layer=name, ranks=ranks, dense=found[0], folded=found[-1]))
-    return costs
-
-
-def _flops(layer: nn.Module, call: Call) -> int:
-    return call.times * count_flops(lambda: layer(call.input(), *call.arguments, **call.options))
 
 
 def _network_costs(network: nn.Module, inputs: tuple[Tensor, ...]) -> list[tuple[str, Costs]]:
