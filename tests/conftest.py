@@ -1,5 +1,6 @@
 """One thread, one seed, and the same hypothesis examples on every machine."""
 
+import itertools
 import sys
 
 import pytest
@@ -23,3 +24,33 @@ def numpy_backend_of_tensorly() -> None:
     tensorly = sys.modules.get("tensorly")
     if tensorly is not None and tensorly.get_backend() != "numpy":
         tensorly.set_backend("numpy")
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    from tests.report.page.browser import start
+
+    driver = start(tmp_path_factory.mktemp("profile"))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def visit(browser, tmp_path):
+    """Opens a page, as data or as a file, at a width, light or dark; after the test the console must be silent."""
+    from tests.report.page.browser import console_of, open_page
+
+    from rankfold.report.page import Page, render_page
+
+    numbers = itertools.count()
+
+    def opened(page, *, width=1200, dark=False):
+        file = page
+        if isinstance(page, Page):
+            file = tmp_path / f"visited-{next(numbers)}.html"
+            file.write_text(render_page(page), encoding="utf-8")
+        open_page(browser, file, width=width, dark=dark)
+        return browser
+
+    yield opened
+    assert console_of(browser) == []

@@ -1,123 +1,24 @@
 """Pages in a real browser: Debian's Chromium without a window and without a network."""
 
-import itertools
-import shutil
 import time
 
 import pytest
+from tests.report.page.browser import (
+    FAINT,
+    TROUBLES,
+    ActionChains,
+    By,
+    Keys,
+    column,
+    hover,
+    plot_of,
+    point_at,
+    ticks,
+    unfold,
+)
 from tests.report.page.pages import HOSTILE, every_block, training_record
 
-from rankfold.report.page import render_page, training_page
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-if CHROMIUM is None or DRIVER is None:
-    pytest.skip("chromium and chromedriver are not installed", allow_module_level=True)
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-
-from selenium.webdriver import ActionChains, Keys  # noqa: E402
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-
-SWITCHES = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--hide-scrollbars",
-)
-
-# Text that reaches over the edge of its own element or of the page, and text over other text.
-TROUBLES = """
-const troubles = [];
-const wide = document.documentElement.scrollWidth;
-if (wide > innerWidth) troubles.push(`the page is ${wide} wide`);
-const scrolls = node => node.closest('.scroll, pre, .spoken, .shapes, .skip, details:not([open]) > :not(summary)');
-const texts = [];
-const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-while (walker.nextNode()) {
-  const parent = walker.currentNode.parentElement;
-  if (!walker.currentNode.data.trim() || parent.closest('script, style, title, desc') || scrolls(parent)) continue;
-  const range = document.createRange();
-  range.selectNodeContents(walker.currentNode);
-  for (const box of range.getClientRects()) {
-    if (!box.width || !box.height) continue;
-    const outside = box.right > innerWidth + 1 || box.left < -1;
-    if (outside) troubles.push(`over the edge: ${walker.currentNode.data.slice(0, 40)}`);
-    texts.push([box, walker.currentNode]);
-  }
-}
-for (const [one, first] of texts) for (const [two, second] of texts) {
-  if (first === second || first.compareDocumentPosition(second) & Node.DOCUMENT_POSITION_PRECEDING) continue;
-  const across = Math.min(one.right, two.right) - Math.max(one.left, two.left);
-  const down = Math.min(one.bottom, two.bottom) - Math.max(one.top, two.top);
-  if (across > 2 && down > 0.35 * Math.min(one.height, two.height))
-    troubles.push(`overlap: ${first.data.slice(0, 30)} / ${second.data.slice(0, 30)}`);
-}
-return troubles;
-"""
-
-# Contrast of text to what lies behind it: Web Content Accessibility Guidelines 2.2, success criterion 1.4.3.
-FAINT = """
-const linear = part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
-const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
-const parts = colour => colour.match(/[\\d.]+/g).map(Number);
-const behind = node => {
-  for (; node; node = node.parentElement) {
-    const colour = parts(getComputedStyle(node).backgroundColor);
-    if (colour.length < 4 || colour[3] > 0) return colour;
-  }
-  return [255, 255, 255];
-};
-const faint = [];
-const written = 'h1,h2,p,li,a,dt,dd span,th,td,caption,summary,code,svg text,figcaption *';
-for (const node of document.querySelectorAll(written)) {
-  const style = getComputedStyle(node), drawn = node.closest('svg');
-  const ink = parts(drawn ? style.fill : style.color), back = behind(drawn ? node.closest('div,li') : node);
-  const [one, two] = [light(ink), light(back)].sort((a, b) => b - a);
-  if ((one + 0.05) / (two + 0.05) < 4.5) faint.push(`${node.tagName} ${node.textContent.slice(0, 30)}`);
-}
-return faint;
-"""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for switch in (*SWITCHES, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(switch)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.execute_cdp_cmd("Network.enable", {})
-    driver.execute_cdp_cmd("Network.emulateNetworkConditions", OFFLINE)
-    yield driver
-    driver.quit()
-
-
-OFFLINE = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-
-
-@pytest.fixture
-def visit(browser, tmp_path):
-    """Opens a page from disk at a width, light or dark; after the test the console must be silent."""
-    numbers = itertools.count()
-
-    def opened(page, *, width=1200, dark=False):
-        size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-        file = tmp_path / f"{next(numbers)}.html"
-        file.write_text(render_page(page), encoding="utf-8")
-        browser.get(file.as_uri())
-        return browser
-
-    yield opened
-    assert [entry["message"] for entry in browser.get_log("browser")] == []
+from rankfold.report.page import training_page
 
 
 def every_run():
@@ -137,10 +38,7 @@ PAGES = {
 @pytest.mark.parametrize(("width", "dark"), [(320, False), (320, True), (768, False), (1200, True)])
 def test_nothing_overlaps_or_sticks_out(visit, name, width, dark):
     driver = visit(PAGES[name](), width=width, dark=dark)
-    driver.execute_script(
-        "document.querySelectorAll('details.group').forEach(one => one.open = true);"
-        "document.querySelectorAll('figure').forEach(one => one.style.contentVisibility = 'visible');"
-    )
+    unfold(driver)
     assert driver.execute_script(TROUBLES) == []
     assert driver.execute_script(FAINT) == []
 
@@ -166,11 +64,6 @@ def test_hostile_names_do_nothing(visit, name):
     assert driver.title != "owned"
 
 
-def column(driver, number):
-    cells = driver.find_elements(By.CSS_SELECTOR, f"table.sortable tbody tr > :nth-child({number})")
-    return [cell.text for cell in cells]
-
-
 def test_tables_sort(visit):
     driver = visit(every_block())
     heads = driver.find_elements(By.CSS_SELECTOR, "table.sortable thead th")
@@ -187,26 +80,6 @@ def test_tables_sort(visit):
     buttons[0].click()
     assert column(driver, 1) == ["conv1", "fourth", "linear", "third"]
     assert heads[3].get_attribute("aria-sort") == "none"
-
-
-def plot_of(driver, kind, number=0):
-    return driver.find_elements(By.CSS_SELECTOR, f"figure[data-kind={kind}] .plot")[number]
-
-
-def point_at(driver, plot, x, y):
-    """Move the pointer to a place given in the units of the drawing."""
-    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", plot)
-    box = plot.find_element(By.TAG_NAME, "svg").rect
-    scale = box["width"] / 360
-    right, down = round(x * scale - box["width"] / 2), round(y * scale - box["height"] / 2)
-    return plot.find_element(By.TAG_NAME, "svg"), right, down
-
-
-def hover(driver, plot, x, y):
-    drawing, right, down = point_at(driver, plot, x, y)
-    ActionChains(driver, duration=0).move_to_element_with_offset(drawing, right, down).perform()
-    tip = plot.find_element(By.CSS_SELECTOR, ".tip")
-    return tip.text.splitlines() if tip.is_displayed() else []
 
 
 def test_hover_shows_values(visit):
@@ -226,10 +99,6 @@ def test_hover_shows_values(visit):
     assert hover(driver, heat, 330, 46) == ["linear", "step 20", "0.25"]
     assert hover(driver, heat, 330, 30) == ["conv1", "step 20", "-"]
     assert hover(driver, heat, 20, 5) == []
-
-
-def ticks(plot):
-    return [text.get_attribute("textContent") for text in plot.find_elements(By.CSS_SELECTOR, "svg .x text")]
 
 
 def test_dragging_zooms_and_the_button_resets(visit):
