@@ -6,7 +6,7 @@ from typing import Any, Self
 from rankfold._errors import OptionError
 from rankfold.training._records import RankRecord
 
-__all__ = ["TensorBoardLog"]
+__all__ = ["TensorBoardLog", "require_tensorboard"]
 
 
 class TensorBoardLog:
@@ -46,7 +46,9 @@ class TensorBoardLog:
                 "torch.utils.tensorboard."
             )
         #: The SummaryWriter, for curves of your own.
-        self.writer: Any = _new_writer(os.fspath(target), purge_step) if self._own else target
+        self.writer: Any = target
+        if self._own:
+            self.writer = require_tensorboard("TensorBoardLog")(os.fspath(target), purge_step=purge_step)
 
     def __call__(self, record: RankRecord) -> None:
         """Write down a truncation."""
@@ -73,12 +75,20 @@ class TensorBoardLog:
         return self  # open files cannot be copied
 
 
-def _new_writer(folder: str, purge_step: int | None) -> Any:
+def require_tensorboard(where: str) -> type:
+    """The class ``SummaryWriter``.
+
+    Arguments:
+        where: for the message.
+
+    Raises:
+        OptionError: the package tensorboard is not installed.
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise OptionError(
-            f"TensorBoardLog: the package tensorboard cannot be imported ({error}); run pip install "
+            f"{where}: the package tensorboard cannot be imported ({error}); run pip install "
             "'rankfold[tensorboard]'."
         ) from None
-    return SummaryWriter(folder, purge_step=purge_step)
+    return SummaryWriter

@@ -11,6 +11,7 @@ from rankfold.report.page._blocks import (
     Items,
     Line,
     LineChart,
+    Live,
     Mark,
     Page,
     Quantity,
@@ -22,7 +23,14 @@ from rankfold.report.page._decomposition_page import decomposition_page
 from rankfold.report.page._decomposition_record import DecompositionRecord, ModeFactor
 from rankfold.report.page._render import MISSING, render_page, write_page
 from rankfold.report.page._training_page import training_page
-from rankfold.report.page._training_record import LayerRecord, ModeSpectrum, RankChange, TrainingRecord
+from rankfold.report.page._training_record import (
+    FailureRecord,
+    LayerRecord,
+    ModeSpectrum,
+    RankChange,
+    TimesRecord,
+    TrainingRecord,
+)
 
 __all__ = [
     "MISSING",
@@ -32,12 +40,14 @@ __all__ = [
     "Code",
     "DecompositionRecord",
     "Fact",
+    "FailureRecord",
     "Group",
     "HeatMap",
     "Items",
     "LayerRecord",
     "Line",
     "LineChart",
+    "Live",
     "Mark",
     "ModeFactor",
     "ModeSpectrum",
@@ -47,6 +57,7 @@ __all__ = [
     "Section",
     "Table",
     "Text",
+    "TimesRecord",
     "TrainingRecord",
     "decomposition_page",
     "render_page",
