@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from rankfold.cli import _train, main
+from rankfold.convert import _timing
 
 Train = Callable[..., int]
 
@@ -26,6 +27,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
     """``train("--epochs", "1", folder="a", stop_after=17)`` runs in ``tmp_path``, with SIGINT after batch 17."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(_timing, "_SECONDS_PER_ROUND", 1e-6)  # what layers take is no matter here
     fit = _train.fit
 
     def run(*words: str, folder: str | None = None, stop_after: int | None = None) -> int:

@@ -130,9 +130,11 @@ FLAGS = [
     "--resume",
     "--schedule",
     "--seed",
+    "--tensorboard",
     "--threads",
     "--tolerance",
     "--tolerance-warmup",
+    "--watch",
     "--weight-decay",
 ]
 

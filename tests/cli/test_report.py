@@ -85,7 +85,8 @@ def test_train_leaves_a_page(runs):
     assert code == [
         "rankfold train --model mlp --epochs 2 --threads 1 --batch-size 400 --rank 6 --core-steps 2 --device cpu"
     ]
-    assert "There is no dense run beside this one" in tree.text
+    assert "the network only guesses" in tree.text  # after eight steps
+    assert "Start again with --epochs 30 instead of 2" in tree.text
     titles = [figure.one("strong").text for figure in tree.all("figure")]
     assert titles.count("layers.0") == 2  # ranks and spectrum
     assert {"Loss", "Accuracy", "Truncation error", "Parameters of each layer"} <= set(titles)

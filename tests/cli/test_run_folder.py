@@ -64,4 +64,5 @@ def test_the_checkpoint_is_written_last(train, small, monkeypatch):
     assert train(*small, "--epochs", "1", folder="run") == 0
     lines = ["metrics.jsonl", "ranks.jsonl"]
     checkpoint = "checkpoint.safetensors"
-    assert written == ["config.json", *lines, checkpoint, "model.safetensors", *lines, checkpoint]
+    training = ["config.json", *lines, checkpoint, "model.safetensors", *lines, checkpoint]
+    assert written == [*training, "times.json"]

@@ -18,6 +18,7 @@ FILES = [
     "model.safetensors",
     "ranks.jsonl",
     "report.html",
+    "times.json",
 ]
 
 

@@ -3,23 +3,27 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import rankfold
 from rankfold._checkpoint._file import read_file
 from rankfold._checkpoint._words import brief
-from rankfold._errors import CheckpointError, RankfoldError
+from rankfold._errors import CheckpointError, NonFiniteError, RankfoldError
 from rankfold.cli._optimizers import OPTIMIZERS
 from rankfold.cli._report_layers import layer_records
 from rankfold.cli._run_folder import RunFolder
+from rankfold.cli._run_times import read_times
 from rankfold.cli._stored_config import to_plain
 from rankfold.cli._train_config import TrainConfig
 from rankfold.cli._words_of import words_of
 from rankfold.data import DATASETS
 from rankfold.models import build_model
-from rankfold.report.page import LayerRecord, RankChange, TrainingRecord
+from rankfold.report.page import FailureRecord, LayerRecord, RankChange, TrainingRecord
 from rankfold.report.page._numbers import finite
 
 __all__ = ["read_training"]
 
+_SENTENCE = 600  # letters of a failure that are shown
 _LARGEST = 2**53  # whole numbers and seconds up to this are floats without loss
 
 
@@ -37,14 +41,19 @@ def read_training(path: Path, name: str) -> TrainingRecord:
     config = folder.read_config()
     try:
         layers, versions = _model(folder, config)
+        metrics = tuple(_metrics(folder))
         record = TrainingRecord(
             name=name,
             settings=to_plain(config),
-            metrics=tuple(_metrics(folder)),
+            metrics=metrics,
             changes=_changes(folder),
             layers=layers,
             versions=versions,
             command=_command(config),
+            usual=_usual(config),
+            classes=DATASETS[config.data].classes,
+            times=read_times(folder, len(metrics)),
+            failure=_failure(folder),
         )
         if layers and record.parameters is None:
             raise CheckpointError(f"{folder.metrics}: there is a model but no line; restore the file.")
@@ -117,10 +126,28 @@ def _model(folder: RunFolder, config: TrainConfig) -> tuple[tuple[LayerRecord, .
         return (), {}
     _, header = read_file(folder.model)
     data = DATASETS[config.data]
-    network = build_model(config.model, classes=data.classes, input_shape=data.input_shape)
+    with torch.random.fork_rng(devices=()):  # the training that goes on must not notice
+        network = build_model(config.model, classes=data.classes, input_shape=data.input_shape)
     rankfold.load(network, folder.model)
     versions = (header or {}).get("versions", {})
     return layer_records(network, data.input_shape), {str(key): str(value) for key, value in versions.items()}
+
+
+def _failure(folder: RunFolder) -> FailureRecord | None:
+    record = folder.read_record(folder.failure)
+    if record is None:
+        return None
+    return FailureRecord(
+        epoch=_whole([record["epoch"]])[0],
+        sentence=brief(record["sentence"], _SENTENCE),
+        diverged=record["kind"] == NonFiniteError.__name__,
+    )
+
+
+def _usual(config: TrainConfig) -> dict[str, Any]:
+    """The settings as they are by default, with the learning rate that is usual for the optimiser."""
+    usual = to_plain(TrainConfig())
+    return {**usual, "learning_rate": OPTIMIZERS[config.optimizer].learning_rate}
 
 
 def _command(config: TrainConfig) -> str:

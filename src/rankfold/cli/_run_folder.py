@@ -16,7 +16,8 @@ __all__ = ["RunFolder"]
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A folder with config.json, metrics.jsonl, ranks.jsonl, model.safetensors and checkpoint.safetensors.
+    """A folder with config.json, metrics.jsonl, ranks.jsonl, model.safetensors, checkpoint.safetensors and, after the
+    end of the run, times.json or failure.json.
 
     Arguments:
         path: the folder.
@@ -48,6 +49,21 @@ class RunFolder:
     def ranks(self) -> Path:
         """One line per truncation that changed the ranks of a layer, and for each layer its first."""
         return self.path / "ranks.jsonl"
+
+    @property
+    def times(self) -> Path:
+        """What the layers of the trained network take, dense and now."""
+        return self.path / "times.json"
+
+    @property
+    def failure(self) -> Path:
+        """Why the run ended before its time; gone when it goes on."""
+        return self.path / "failure.json"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of curves for TensorBoard."""
+        return self.path / "tensorboard"
 
     def require_free(self) -> None:
         """Raise CheckpointError if the folder holds a run already."""
@@ -108,6 +124,26 @@ class RunFolder:
         if not all(isinstance(line, dict) for line in lines):
             raise CheckpointError(f"{file}: a line is not a JSON object; restore the file.")
         return lines
+
+    def write_record(self, file: Path, record: dict[str, Any]) -> None:
+        """Write a .json file anew."""
+        _write_text(file, json.dumps(record, indent=1) + "\n")
+
+    def read_record(self, file: Path) -> dict[str, Any] | None:
+        """Read a .json file; None where there is none.
+
+        Raises:
+            CheckpointError: no JSON object.
+        """
+        if not file.is_file():
+            return None
+        try:
+            record = json.loads(_read_text(file))
+        except (ValueError, RecursionError) as error:
+            raise CheckpointError(f"{file}: not readable as JSON ({error}); restore the file.") from None
+        if not isinstance(record, dict):
+            raise CheckpointError(f"{file}: this is no JSON object; restore the file.")
+        return record
 
     def write_checkpoint(self, tree: dict[str, Any]) -> None:
         """Write checkpoint.safetensors."""

@@ -1,26 +1,26 @@
 """``rankfold train``."""
 
 import shlex
+from contextlib import ExitStack, suppress
 
 from rich.console import Console
 
+from rankfold._checkpoint._words import brief
+from rankfold._errors import RankfoldError
 from rankfold.cli._build import needs_closure
 from rankfold.cli._console import make_console
+from rankfold.cli._curves import Curves
 from rankfold.cli._interrupt import Interrupted, StopRequest, stop_on_signal
 from rankfold.cli._open_run import resume_run, start_run
-from rankfold.cli._report import leave_page
+from rankfold.cli._report import PAGE
+from rankfold.cli._run_page import RunPage
+from rankfold.cli._run_times import measure_times
 from rankfold.cli._train_config import TrainConfig
+from rankfold.cli._train_report import first_status, ranks_of, report_run
 from rankfold.cli._training_run import TrainingRun
-from rankfold.report import (
-    TrainingDisplay,
-    TrainingStatus,
-    facts_table,
-    layer_rows,
-    layers_table,
-    layouts_of,
-    saved_share,
-)
+from rankfold.report import StagesDisplay, TrainingDisplay
 from rankfold.training import Progress, fit
+from rankfold.training._tensorboard_log import require_tensorboard
 
 __all__ = ["train"]
 
@@ -36,23 +36,62 @@ def train(config: TrainConfig) -> None:
         Interrupted: someone asked to stop; the checkpoint is written.
     """
     console = make_console()
+    if config.tensorboard:
+        require_tensorboard("train")  # before anything is made
     run = start_run(config) if config.resume is None else resume_run(config)
     console.print(f"run folder: {run.folder.path}", soft_wrap=True)
+    page = RunPage(run, lambda sentence: console.print(sentence, soft_wrap=True))
     if run.complete:
         console.print(
             f"The run is complete, {run.progress.epoch} of {run.config.epochs} epochs; a larger --epochs goes on.",
             soft_wrap=True,
         )
     else:
-        with stop_on_signal() as stop, TrainingDisplay(console, _first_status(run)) as display:
-            _train(run, stop, display)
-    missing = leave_page(run.folder.path, run.folder.path)
-    _report(run, console)
-    if missing is not None:
-        console.print(missing, soft_wrap=True)
+        _supervised(run, page, console)
+    seconds = run.seconds
+    _measure(run, console)
+    page.finish()
+    report_run(run, seconds, console)
 
 
-def _train(run: TrainingRun, stop: StopRequest, display: TrainingDisplay) -> None:
+def _supervised(run: TrainingRun, page: RunPage, console: Console) -> None:
+    """Train where it can be watched and stopped; whatever ends it early, the folder says so."""
+    for file in (run.folder.failure, run.folder.times):
+        file.unlink(missing_ok=True)  # of an earlier end
+    try:
+        with ExitStack() as stack:
+            stop = stack.enter_context(stop_on_signal())
+            display = stack.enter_context(TrainingDisplay(console, first_status(run)))
+            curves = stack.enter_context(Curves(run)) if run.config.tensorboard else None
+            if run.progress == Progress():
+                run.save()  # so that a run can be taken up again from its first batch on
+            if run.config.watch:
+                page.refresh()
+                if (run.folder.path / PAGE).is_file():
+                    console.print(
+                        f"page, which follows the training: {run.folder.path / PAGE}", soft_wrap=True
+                    )
+            _train(run, stop, display, page, curves)
+    except Interrupted:
+        page.finish()
+        raise
+    except KeyboardInterrupt:  # at once, but not with a page that waits for more
+        if run.config.watch:
+            page.finish()
+        raise
+    except Exception as error:
+        with suppress(RankfoldError):  # what went wrong first is what is told
+            run.folder.write_record(
+                run.folder.failure,
+                {"epoch": run.progress.epoch + 1, "kind": type(error).__name__, "sentence": str(error)},
+            )
+        page.finish()
+        raise
+
+
+def _train(
+    run: TrainingRun, stop: StopRequest, display: TrainingDisplay, page: RunPage, curves: Curves | None
+) -> None:
     def after_batch(progress: Progress, loss: float) -> None:
         display.update(
             batch=progress.batch,
@@ -60,12 +99,12 @@ def _train(run: TrainingRun, stop: StopRequest, display: TrainingDisplay) -> Non
             train_accuracy=progress.correct / progress.seen,
             seconds=run.seconds,
         )
+        if curves is not None:
+            curves.add_batch(loss)
         if stop.requested:
             run.save()
             raise Interrupted(_how_to_go_on(run))
 
-    if run.progress == Progress():
-        run.save()  # so that a run can be taken up again from its first batch on
     for metrics in fit(
         run.model,
         run.optimizer,
@@ -78,54 +117,44 @@ def _train(run: TrainingRun, stop: StopRequest, display: TrainingDisplay) -> Non
         after_batch=after_batch,
     ):
         line = run.end_epoch(metrics)
+        if curves is not None:
+            curves.add_epoch(line)
         display.update(
             epoch=run.progress.epoch,
             batch=0,
             test_accuracy=metrics.test_accuracy,
             parameters=line["parameters"],
             compression=line["compression"],
-            ranks=_ranks(run),
+            ranks=ranks_of(run),
         )
-        if stop.requested and not run.complete:
+        if run.complete:
+            break
+        if stop.requested:
             raise Interrupted(_how_to_go_on(run))
+        if run.config.watch:
+            page.refresh()
 
 
 def _how_to_go_on(run: TrainingRun) -> str:
+    flags = "".join(f" --{name}" for name in ("watch", "tensorboard") if getattr(run.config, name))
     return (
         f"interrupted in epoch {run.progress.epoch + 1} after batch {run.progress.batch}; "
-        f"go on with: rankfold train --resume {shlex.quote(str(run.folder.path))}"
+        f"go on with: rankfold train --resume {shlex.quote(str(run.folder.path))}{flags}"
     )
 
 
-def _first_status(run: TrainingRun) -> TrainingStatus:
-    return TrainingStatus(
-        epochs=run.config.epochs,
-        batches_per_epoch=run.data.batches_per_epoch,
-        epoch=run.progress.epoch,
-        batch=run.progress.batch,
-        test_accuracy=run.metrics[-1]["test_accuracy"] if run.metrics else None,
-        parameters=sum(parameter.numel() for parameter in run.model.parameters()),
-        compression=saved_share(layer_rows(layouts_of(run.model))),
-        ranks=_ranks(run),
-        seconds=run.seconds,
-    )
-
-
-def _ranks(run: TrainingRun) -> dict[str, tuple[int, ...]]:
-    return {row.name: row.ranks for row in layer_rows(layouts_of(run.model)) if row.ranks is not None}
-
-
-def _report(run: TrainingRun, console: Console) -> None:
-    rows = layer_rows(layouts_of(run.model))
-    last = run.metrics[-1]
-    dense = last["parameters"] + sum(row.parameters_before - row.parameters_after for row in rows)
-    facts = {"test accuracy": f"{last['test_accuracy']:.2%}"}
-    if rows:
-        facts["compression"] = f"{last['compression']:.1%} fewer parameters in the factorised layers"
-        facts["parameters"] = f"{last['parameters']:,} instead of {dense:,}"
-    else:
-        facts["parameters"] = f"{dense:,}"
-    facts["time"] = f"{run.seconds:.1f} s"
-    console.print(facts_table(f"{run.config.model} on {run.config.data}, {run.progress.epoch} epochs", facts))
-    if rows:
-        console.print(layers_table(rows))
+def _measure(run: TrainingRun, console: Console) -> None:
+    """Time what was trained, unless that is known; a run that is complete does not fail for it."""
+    if run.config.dense or run.folder.times.is_file():
+        return
+    try:
+        with StagesDisplay(console) as display:
+            measure_times(run, display.show)
+        return
+    except RankfoldError as error:
+        reason = str(error)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {brief(error)}."
+    except KeyboardInterrupt:
+        reason = "interrupted."
+    console.print(f"no times of the layers: {reason}", soft_wrap=True)

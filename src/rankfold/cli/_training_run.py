@@ -1,6 +1,7 @@
 """A training run: what is trained, how far it is, and the files it keeps."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -25,12 +26,16 @@ class RankLog:
 
     Arguments:
         lines: those written down so far.
+        listeners: called with every record.
     """
 
     lines: list[dict[str, Any]] = field(default_factory=list)
+    listeners: list[Callable[[rankfold.RankRecord], object]] = field(default_factory=list)
 
     def add(self, record: rankfold.RankRecord) -> None:
         """Take note of a truncation."""
+        for listener in self.listeners:
+            listener(record)
         known = any(line["layer"] == record.layer for line in self.lines)
         if not known or record.ranks != record.ranks_before:
             self.lines.append(asdict(record))

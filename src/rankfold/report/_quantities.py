@@ -1,6 +1,6 @@
 """Numbers in words."""
 
-__all__ = ["count", "milliseconds", "ratio"]
+__all__ = ["count", "milliseconds", "ratio", "short_milliseconds"]
 
 _PREFIXES = ("", " k", " M", " G", " T", " P")
 
@@ -26,6 +26,17 @@ def milliseconds(seconds: float) -> str:
         ('1.235', '250.0')
     """
     return f"{1000 * seconds:.3f}" if seconds < 0.1 else f"{1000 * seconds:.1f}"
+
+
+def short_milliseconds(seconds: float) -> str:
+    """A time in milliseconds with the three digits that a measurement has at most, without the unit.
+
+    Example:
+        >>> short_milliseconds(0.00123456), short_milliseconds(1.25)
+        ('1.23', '1,250')
+    """
+    number = 1000 * seconds
+    return f"{number:.3g}" if number < 999.5 else f"{number:,.0f}"
 
 
 def ratio(after: float, before: float) -> str:

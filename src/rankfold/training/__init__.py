@@ -6,6 +6,7 @@ from rankfold.training._orthogonal_descent import OrthogonalDescent
 from rankfold.training._orthogonality_penalty import orthogonality_penalty
 from rankfold.training._records import RankRecord
 from rankfold.training._set_ranks import set_ranks
+from rankfold.training._tensorboard_log import TensorBoardLog
 from rankfold.training._transport import TRANSPORT_RULES, TransportRule, register_transport
 from rankfold.training.integrators import INTEGRATORS, Integrator
 
@@ -18,6 +19,7 @@ __all__ = [
     "OrthogonalDescent",
     "Progress",
     "RankRecord",
+    "TensorBoardLog",
     "TransportRule",
     "evaluate",
     "fit",

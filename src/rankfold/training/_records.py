@@ -9,7 +9,7 @@ from torch import Tensor
 from rankfold.layers import FactorizedLayer
 from rankfold.linalg import HOSVD
 
-__all__ = ["Cut", "RankRecord", "rank_records"]
+__all__ = ["Cut", "RankRecord", "parameters_of", "rank_records"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,8 @@ class RankRecord:
         layer: name of the layer.
         ranks_before: core dimensions at the start of the cycle, before augmentation.
         ranks: core dimensions now.
+        modes: the factorised ones; ranks of the others are sizes of the weight.
+        parameters: numbers in the layer now, a bias among them.
         truncation_error: Frobenius norm of what was cut, relative to the norm of the weight.
         orthonormality_defect: largest ``|UᵀU - I|`` over the factors.
         rank_capped: the tolerance asked for more than there was: nothing was cut from a widened mode that has
@@ -31,6 +33,8 @@ class RankRecord:
     layer: str
     ranks_before: tuple[int, ...]
     ranks: tuple[int, ...]
+    modes: tuple[int, ...]
+    parameters: int
     truncation_error: float
     orthonormality_defect: float
     rank_capped: bool
@@ -74,12 +78,19 @@ def rank_records(cuts: Sequence[Cut], step: int, adaptive: bool) -> list[RankRec
             layer=cut.name,
             ranks_before=cut.before,
             ranks=cut.layer.ranks,
+            modes=tuple(cut.layer.modes),
+            parameters=parameters_of(cut.layer),
             truncation_error=error / norm if norm else 0.0,
             orthonormality_defect=defect,
             rank_capped=adaptive and _capped(cut),
         )
         for cut, (error, norm, defect) in zip(cuts, torch.stack(measured).tolist(), strict=True)
     ]
+
+
+def parameters_of(layer: FactorizedLayer) -> int:
+    """Numbers in a layer, a bias among them."""
+    return sum(parameter.numel() for parameter in layer.parameters())
 
 
 def _capped(cut: Cut) -> bool:

@@ -14,7 +14,7 @@ from rankfold.ranks import RankPolicy
 from rankfold.training._autocast import full_precision
 from rankfold.training._optimizer import TDLRT
 from rankfold.training._rank_targets import rank_targets
-from rankfold.training._records import RankRecord
+from rankfold.training._records import RankRecord, parameters_of
 from rankfold.training._resize import Resized, resized
 from rankfold.training._setup import DEFECT_IN_EPS
 from rankfold.training._transport import TransportRule, pad_state, rotate_state, transport_rule
@@ -176,6 +176,8 @@ def _record(
         layer=name,
         ranks_before=before,
         ranks=layer.ranks,
+        modes=tuple(layer.modes),
+        parameters=parameters_of(layer),
         truncation_error=error,
         orthonormality_defect=float(layer.tucker.orthonormality_defect()),
         rank_capped=False,

@@ -94,7 +94,7 @@ const behind = node => {
   return [255, 255, 255];
 };
 const faint = [];
-const written = 'h1,h2,p,li,a,dt,dd span,th,td,caption,summary,code,svg text,figcaption *';
+const written = 'h1,h2,p,li,a,dt,dd span,th,td,caption,summary,code,svg text,figcaption *,aside *';
 for (const node of document.querySelectorAll(written)) {
   const style = getComputedStyle(node), drawn = node.closest('svg');
   const ink = parts(drawn ? style.fill : style.color), back = behind(drawn ? node.closest('div,li') : node);

@@ -254,6 +254,7 @@ def training_record(
         for epoch in range(1, epochs + 1)
     )
     usual = {"model": "lenet5", "data": "digits", "tolerance": 0.1, "epochs": epochs, "dense": dense}
+    usual["learning_rate"] = 0.1
     return TrainingRecord(
         name=name,
         settings={**usual, **settings},

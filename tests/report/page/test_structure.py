@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from tests.report.page.pages import every_block, parsed, study_record, training_record
 
-from rankfold.report.page import Page, render_page, study_page, training_page
+from rankfold.report.page import Live, Page, render_page, study_page, training_page
 
 
 @pytest.fixture(
@@ -19,8 +19,9 @@ from rankfold.report.page import Page, render_page, study_page, training_page
         lambda: training_page([training_record(layers=12), training_record("twin", dense=True)], ["a", "b"]),
         lambda: study_page([study_record()], ["small"]),
         lambda: study_page([study_record(), study_record("other", study="other")], ["a", "b"]),
+        lambda: training_page([training_record()], ["low"], Live("training", 2.0)),
     ],
-    ids=["every block", "empty", "one run", "two runs", "study", "studies"],
+    ids=["every block", "empty", "one run", "two runs", "study", "studies", "live"],
 )
 def text(request):
     return render_page(request.param())
@@ -66,6 +67,16 @@ def test_only_its_own_script_and_style_may_run(tree):
         assert f"{tag}-src 'sha256-{digest}'" in policy
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
+
+
+def test_only_a_live_page_loads_itself_again(text, tree, request):
+    live = "[live]" in request.node.name
+    assert ("location.reload" in text) == live
+    bars = [node for node in tree.all("aside") if node.get("class") == "live"]
+    assert len(bars) == live
+    for bar in bars:
+        assert (bar.get("aria-label"), bar.one("span").get("role")) == ("State", "status")
+        assert bar.one("button").text == "Pause reloading"
 
 
 def test_names_are_unique_and_lead_somewhere(tree):

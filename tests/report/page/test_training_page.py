@@ -6,7 +6,8 @@ import pytest
 from tests.report.page.pages import parsed, training_record
 
 from rankfold.report.page import Group, HeatMap, LineChart, RankChange, render_page, training_page
-from rankfold.report.page._training_facts import advice, differing_settings, training_facts, twin_of
+from rankfold.report.page._training_advice import advice
+from rankfold.report.page._training_facts import differing_settings, training_facts, twin_of
 
 
 def blocks(page, title):
@@ -61,7 +62,9 @@ def test_ranks_hold_from_the_start_to_the_end():
         training_record(layers=2),
         changes={"blocks.0.conv": (change, later), "blocks.1.conv": (replace(change, step=50),)},
     )
-    first, second = [chart for chart in of_kind(training_page([run], ["r"]), LineChart) if chart.steps]
+    first, second = [
+        chart for chart in of_kind(training_page([run], ["r"]), LineChart) if chart.y_label == "rank"
+    ]
     assert first.x == (0.0, 10.0, 30.0, 50.0)
     assert [line.values for line in first.lines] == [(4, 2, 1, 1), (3, 3, 3, 3)]
     assert second.x == (0.0, 50.0, 50.0)
@@ -70,7 +73,19 @@ def test_ranks_hold_from_the_start_to_the_end():
         for chart in of_kind(training_page([run], ["r"]), LineChart)
         if chart.title == "Truncation error"
     ]
-    assert (errors.x, errors.lines[0].values) == ((10.0, 30.0, 50.0), (0.1, 0.2, 0.1))
+    assert errors.x == (10.0, 30.0, 50.0)
+    assert [(line.name, line.values) for line in errors.lines] == [
+        ("blocks.0.conv", (0.1, 0.2, 0.2)),
+        ("blocks.1.conv", (None, None, 0.1)),
+        ("tolerance", (0.1, 0.1, 0.1)),
+    ]
+    many = {f"layer {number}": run.changes["blocks.0.conv"] for number in range(9)}
+    (largest,) = [
+        chart
+        for chart in of_kind(training_page([replace(run, changes=many)], ["r"]), LineChart)
+        if chart.title == "Truncation error"
+    ]
+    assert [line.values for line in largest.lines] == [(0.1, 0.2), (0.1, 0.1)]
 
 
 def test_spectra_show_the_cut_and_the_dense_run():
@@ -143,7 +158,7 @@ def test_a_loss_that_is_no_number_any_more():
     broken = {**run.metrics[-1], "train_loss": float("nan"), "test_loss": float("nan")}
     run = replace(run, metrics=(*run.metrics[:-1], broken))
     (sentence,) = advice(run, None, "p")
-    assert "lower --learning-rate" in sentence
+    assert sentence.startswith("Start again with --learning-rate 0.05 instead of 0.1")
     text = render_page(training_page([run], ["r"]))
     assert "the loss is no finite number any more" in text
     assert "NaN" not in "".join(node.get("d") or "" for node in parsed(text).all("path"))
@@ -152,4 +167,4 @@ def test_a_loss_that_is_no_number_any_more():
 def test_only_settings_that_differ_are_shown_side_by_side():
     table = differing_settings([training_record("a"), training_record("b", tolerance=0.3)])
     assert table.rows == (("tolerance", "0.1", "0.3"),)
-    assert len(differing_settings([training_record()]).rows) == 5
+    assert len(differing_settings([training_record()]).rows) == 6

@@ -13,6 +13,7 @@ from rankfold.report.page._blocks import (
     Items,
     Line,
     LineChart,
+    Live,
     Mark,
     Page,
     Picture,
@@ -29,7 +30,14 @@ from rankfold.report.page._render import MISSING, render_page, write_page
 from rankfold.report.page._study_page import study_page
 from rankfold.report.page._study_record import StudyCheck, StudyRecord, StudyTable
 from rankfold.report.page._training_page import training_page
-from rankfold.report.page._training_record import LayerRecord, ModeSpectrum, RankChange, TrainingRecord
+from rankfold.report.page._training_record import (
+    FailureRecord,
+    LayerRecord,
+    ModeSpectrum,
+    RankChange,
+    TimesRecord,
+    TrainingRecord,
+)
 
 __all__ = [
     "MISSING",
@@ -42,12 +50,14 @@ __all__ = [
     "CompressionRecord",
     "DecompositionRecord",
     "Fact",
+    "FailureRecord",
     "Group",
     "HeatMap",
     "Items",
     "LayerRecord",
     "Line",
     "LineChart",
+    "Live",
     "Mark",
     "ModeFactor",
     "ModeSpectrum",
@@ -62,6 +72,7 @@ __all__ = [
     "StudyTable",
     "Table",
     "Text",
+    "TimesRecord",
     "TrainingRecord",
     "bench_page",
     "compression_page",

@@ -17,6 +17,7 @@ __all__ = [
     "Items",
     "Line",
     "LineChart",
+    "Live",
     "Mark",
     "Page",
     "Picture",
@@ -279,6 +280,19 @@ class Section:
     blocks: tuple[Block, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Live:
+    """That a page is of something that goes on; it loads itself again then, unless the reader says not to.
+
+    Arguments:
+        state: how far it is and when that was.
+        seconds: from one load to the next, over 0.
+    """
+
+    state: str
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """One page.
@@ -290,6 +304,7 @@ class Page:
         twin: what the second number of the facts belongs to; empty where there is none.
         sections: in the order in which they are read.
         about: names and values for the foot of the page.
+        live: None of what is over.
     """
 
     title: str
@@ -298,6 +313,7 @@ class Page:
     twin: str = ""
     sections: tuple[Section, ...] = ()
     about: Mapping[str, str] = field(default_factory=dict)
+    live: Live | None = None
 
 
 def _check(title: str, wanted: int, found: list[int]) -> None:

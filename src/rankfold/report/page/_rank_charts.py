@@ -9,6 +9,7 @@ from rankfold.report.page._training_record import LayerRecord, RankChange, Train
 __all__ = ["rank_blocks", "spectrum_blocks"]
 
 _OPEN = 8  # layers up to which each is drawn at once; the charts of more are folded away
+_LINES = 6  # layers up to which each has its line of errors; with the tolerance, as many as there are colours
 _COLUMNS = 60  # of the map of ranks over time
 
 
@@ -50,7 +51,7 @@ def rank_blocks(record: TrainingRecord) -> Iterator[Block]:
         yield _rank_map(changed, shapes, end)
         yield table
         yield Group(summary=f"Ranks of each of the {len(charts)} layers over time", blocks=tuple(charts))
-    errors = _error_chart(changed)
+    errors = _error_chart(changed, float(record.settings["tolerance"]))
     if errors is not None:
         yield errors
 
@@ -108,24 +109,41 @@ def _rank_map(
     )
 
 
-def _error_chart(changed: dict[str, tuple[RankChange, ...]]) -> LineChart | None:
-    """Largest truncation error of any layer at each step."""
-    worst: dict[int, float] = {}
-    for changes in changed.values():
-        for change in changes:
-            if change.error is not None:
-                worst[change.step] = max(change.error, worst.get(change.step, 0.0))
-    if not worst:
+def _error_chart(changed: dict[str, tuple[RankChange, ...]], tolerance: float) -> LineChart | None:
+    """Truncation error of each layer, or where they are many the largest, against the tolerance."""
+    found = {
+        name: {change.step: change.error for change in changes if change.error is not None}
+        for name, changes in changed.items()
+    }
+    steps = sorted({step for errors in found.values() for step in errors})
+    if not steps:
         return None
-    steps = sorted(worst)
+    few = len(found) <= _LINES
+    if few:
+        lines = [Line(name or "(the network)", _held(errors, steps)) for name, errors in found.items()]
+    else:
+        worst = [max(errors.get(step, 0.0) for errors in found.values()) for step in steps]
+        lines = [Line("largest error", tuple(worst))]
     return LineChart(
         title="Truncation error",
-        description="The largest of all layers at each truncation that changed a rank.",
+        description="At each truncation that changed a rank, held until the layer's next; the tolerance may have risen "
+        "to its full value first."
+        if few
+        else "The largest of all layers at each truncation that changed a rank.",
         x_label="optimiser step",
         y_label="cut, relative to the norm of the weight",
         x=tuple(float(step) for step in steps),
-        lines=(Line("largest error", tuple(worst[step] for step in steps)),),
+        lines=(*lines, Line("tolerance", (tolerance,) * len(steps))),
+        steps=few,
     )
+
+
+def _held(errors: dict[int, float], steps: list[int]) -> tuple[float | None, ...]:
+    """The last value at each step, None before the first."""
+    values: list[float | None] = []
+    for step in steps:
+        values.append(errors.get(step, values[-1] if values else None))
+    return tuple(values)
 
 
 def spectrum_blocks(record: TrainingRecord, twin: TrainingRecord | None) -> Iterator[Block]:

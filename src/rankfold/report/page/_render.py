@@ -66,7 +66,8 @@ def render_page(page: Page) -> str:
     """
     from markupsafe import Markup
 
-    template, style, script = _template()
+    template, style, whole, live = _template()
+    script = live if page.live else whole
     text = ""
     for budget in _BUDGETS:
         text = template.render(
@@ -84,15 +85,14 @@ def render_page(page: Page) -> str:
 
 
 @cache
-def _template() -> tuple[Any, str, str]:
-    """The compiled template, the style sheet and the script."""
+def _template() -> tuple[Any, str, str, str]:
+    """The compiled template, the style sheet, the script, and that of a page that loads itself again."""
     from jinja2 import DictLoader, Environment, StrictUndefined
     from markupsafe import Markup
 
     sources = files("rankfold.report.page") / "templates"
-    style, script, template = (
-        (sources / name).read_text(encoding="utf-8") for name in ("page.css", "page.js", "page.html.jinja")
-    )
+    names = ("page.html.jinja", "page.css", "page.js", "place.js", "live.js")
+    template, style, script, place, live = ((sources / name).read_text(encoding="utf-8") for name in names)
     environment = Environment(
         loader=DictLoader({"page": template}),
         autoescape=True,
@@ -103,7 +103,8 @@ def _template() -> tuple[Any, str, str]:
     )
     # Words that do not break would push their column wide; short ones should never break.
     environment.filters["long"] = lambda text: Markup(' class="long"') if _is_long(text) else ""
-    return environment.get_template("page"), _colours() + style, script
+    # The place comes last, for it may be on the button that the live page shows.
+    return environment.get_template("page"), _colours() + style, script + place, script + live + place
 
 
 def _is_long(text: str) -> bool:

@@ -6,7 +6,8 @@ from rankfold.report._quantities import count
 from rankfold.report._tables import sizes
 from rankfold.report.page._blocks import BarChart, Block, Cell, Line, LineChart, Quantity, Table
 from rankfold.report.page._numbers import finite
-from rankfold.report.page._training_record import LayerRecord, TrainingRecord
+from rankfold.report.page._training_record import LayerRecord, TimesRecord, TrainingRecord
+from rankfold.report.page._training_times import TIME_COLUMNS, time_cells, time_chart, times_note
 
 __all__ = ["cost_blocks", "layers_beside", "learning_charts"]
 
@@ -72,7 +73,7 @@ def _parameters_charts(records: Sequence[TrainingRecord], epochs: tuple[float, .
 
 
 def cost_blocks(record: TrainingRecord) -> Iterator[Block]:
-    """Parameters and operations of each layer, dense and now."""
+    """Parameters, operations and measured time of each layer, dense and now."""
     if not record.layers:
         return
     names = tuple(layer.name or "(the network)" for layer in record.layers)
@@ -91,6 +92,9 @@ def cost_blocks(record: TrainingRecord) -> Iterator[Block]:
             names=names,
             bars=(Line("dense", tuple(dense for dense, _ in pairs)), *now),
         )
+    chart = time_chart(record, names)
+    if chart is not None:
+        yield chart
     columns = (
         "layer",
         "kind",
@@ -104,14 +108,16 @@ def cost_blocks(record: TrainingRecord) -> Iterator[Block]:
     )
     yield Table(
         caption="Layers",
-        columns=columns,
-        rows=tuple(_layer_row(name, layer) for name, layer in zip(names, record.layers, strict=True)),
+        columns=(*columns, *(TIME_COLUMNS if record.times else ())),
+        rows=tuple(
+            _layer_row(name, layer, record.times) for name, layer in zip(names, record.layers, strict=True)
+        ),
         note="FLOPs per sample by PyTorch's counter, a multiplication with its addition as two; factorised layers in "
-        "the plain form they fold to. Biases count as parameters. Times were not recorded.",
+        f"the plain form they fold to. Biases count as parameters. {times_note(record.times)}",
     )
 
 
-def _layer_row(name: str, layer: LayerRecord) -> tuple[Cell, ...]:
+def _layer_row(name: str, layer: LayerRecord, times: TimesRecord | None) -> tuple[Cell, ...]:
     share = layer.parameters / layer.parameters_dense if layer.parameters_dense else None
     flops = [
         None if value is None else Quantity(value, count(value)) for value in (layer.flops_dense, layer.flops)
@@ -125,6 +131,7 @@ def _layer_row(name: str, layer: LayerRecord) -> tuple[Cell, ...]:
         layer.parameters,
         Quantity(share, "-" if share is None else f"{share:.1%}"),
         *flops,
+        *(time_cells(times, layer.name) if times else ()),
     )
 
 

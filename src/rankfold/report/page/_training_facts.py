@@ -1,19 +1,14 @@
-"""The headline of training runs, and what to do next."""
+"""The headline of training runs, and what tells them apart."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rankfold.report._quantities import count
-from rankfold.report._tables import sizes
 from rankfold.report.page._blocks import Cell, Fact, Quantity, Table
 from rankfold.report.page._numbers import duration, finite
 from rankfold.report.page._training_record import TrainingRecord
+from rankfold.report.page._training_times import time_facts
 
-__all__ = ["advice", "differing_settings", "runs_table", "training_facts", "twin_of"]
-
-# Choices of this library.
-_APART = 0.005  # accuracy within which two runs count as equal; half a point
-_FALLING = 0.05  # share by which the loss of an epoch is below the one before, while it still learns
-_MOST_KEPT = 0.9  # share of the parameters above which a layer is hardly smaller
+__all__ = ["differing_settings", "runs_table", "training_facts", "twin_of"]
 
 
 def twin_of(records: Sequence[TrainingRecord]) -> TrainingRecord | None:
@@ -60,9 +55,10 @@ def training_facts(record: TrainingRecord, twin: TrainingRecord | None) -> tuple
                 name="FLOPs per sample",
                 value=count(flops[1]),
                 twin="" if record.dense else count(flops[0]) + ("" if twin else " dense"),
-                note="of the layers below, counted, not timed",
+                note="of the layers below, counted",
             )
         )
+    facts += time_facts(record)
     facts.append(
         Fact(
             name="training time",
@@ -117,70 +113,6 @@ def differing_settings(records: Sequence[TrainingRecord]) -> Table:
     caption = "Settings" if len(records) == 1 else "Settings in which the runs differ"
     header = ("value",) if len(records) == 1 else tuple(record.name for record in records)
     return Table(caption=caption, columns=("setting", *header), rows=tuple(rows))
-
-
-def advice(record: TrainingRecord, twin: TrainingRecord | None, path: str) -> Iterator[str]:
-    """What the numbers suggest, one sentence each, with the numbers they rest on.
-
-    Arguments:
-        record: the run.
-        twin: the dense one, if there is one.
-        path: folder of the run as it would be typed.
-    """
-    if not record.metrics:
-        yield f"No epoch is complete yet; go on with: rankfold train --resume {path}"
-        return
-    if not record.complete:
-        yield (
-            f"{len(record.metrics)} of {record.settings['epochs']} epochs are done; go on with: rankfold train "
-            f"--resume {path}"
-        )
-    losses = [finite(line.get("train_loss")) for line in record.metrics[-2:]]
-    if None in losses or finite(record.last.get("test_loss")) is None:
-        yield "The loss is no finite number any more: lower --learning-rate and start again."
-        return
-    if len(losses) == 2 and losses[0] and losses[1] is not None and losses[1] < losses[0] * (1 - _FALLING):
-        yield (
-            f"The training loss still fell in the last epoch, from {losses[0]:.4g} to {losses[1]:.4g}: more --epochs "
-            "may help."
-        )
-    if record.dense:
-        yield "This is the dense network; train the same without --dense and compare the two with rankfold report."
-        return
-    yield from _against(record, twin)
-    capped = [name for name, changes in record.changes.items() if changes and changes[-1].capped]
-    if capped:
-        yield (
-            f"The tolerance asked for more ranks than there were in {', '.join(capped[:3])}"
-            f"{f' and {len(capped) - 3} more' if len(capped) > 3 else ''}: raise --max-rank or --tolerance."
-        )
-    large = [
-        layer
-        for layer in record.layers
-        if layer.ranks and layer.parameters > _MOST_KEPT * layer.parameters_dense
-    ]
-    if large:
-        yield (
-            f"{large[0].name} has ranks {sizes(large[0].ranks or ())} and {large[0].parameters:,} of "
-            f"{large[0].parameters_dense:,} parameters: hardly smaller than dense; a higher --tolerance would cut it."
-        )
-
-
-def _against(record: TrainingRecord, twin: TrainingRecord | None) -> Iterator[str]:
-    if twin is None:
-        yield (
-            "There is no dense run beside this one: train it with the same words and --dense, then pass both folders "
-            "to rankfold report."
-        )
-        return
-    mine, its = (finite(one.last.get("test_accuracy")) for one in (record, twin))
-    if mine is None or its is None:
-        return
-    apart = f"{mine:.2%} against {its:.2%} of the dense run"
-    if mine < its - _APART:
-        yield f"The accuracy is {apart}: a lower --tolerance keeps more ranks, more --epochs may do as well."
-    else:
-        yield f"The accuracy is {apart}: a higher --tolerance would give a smaller network."
 
 
 def _percent(value: object) -> str:

@@ -3,30 +3,26 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rankfold.report._tables import sizes
-from rankfold.report.page._blocks import Block, Code, Group, Items, Page, Section, Text
-from rankfold.report.page._numbers import finite
+from rankfold.report.page._blocks import Block, Code, Group, Items, Live, Page, Section, Text
 from rankfold.report.page._rank_charts import rank_blocks, spectrum_blocks
+from rankfold.report.page._training_advice import advice
 from rankfold.report.page._training_charts import cost_blocks, layers_beside, learning_charts
-from rankfold.report.page._training_facts import (
-    advice,
-    differing_settings,
-    runs_table,
-    training_facts,
-    twin_of,
-)
+from rankfold.report.page._training_facts import differing_settings, runs_table, training_facts, twin_of
 from rankfold.report.page._training_record import TrainingRecord
+from rankfold.report.page._training_trouble import trouble_of
 
 __all__ = ["training_page"]
 
 _BlocksOf = Callable[[TrainingRecord], Iterable[Block]]
 
 
-def training_page(records: Sequence[TrainingRecord], paths: Sequence[str]) -> Page:
+def training_page(records: Sequence[TrainingRecord], paths: Sequence[str], live: Live | None = None) -> Page:
     """Did it work, what did it cost, where is the rank, what to do next.
 
     Arguments:
         records: at least one run; a dense one of the same network and data stands beside the first factorised one.
         paths: of their folders as they would be typed.
+        live: how far a single run is that goes on.
 
     Returns:
         The page.
@@ -39,46 +35,47 @@ def training_page(records: Sequence[TrainingRecord], paths: Sequence[str]) -> Pa
     task = f"{main.settings['model']} on {main.settings['data']}"
     return Page(
         title=f"{task}: {len(records)} runs" if several else f"{task}: {main.name}",
-        subtitle=_subtitle(main),
+        subtitle=_subtitle(main, live),
         facts=training_facts(main, twin),
         twin=_twin_name(main, twin),
         sections=(
-            Section("Did it work?", tuple(_worked(records))),
+            Section("Did it work?", tuple(_worked(records, live))),
             Section("What did it cost?", tuple(_cost(records, main))),
             Section("Where is the rank?", tuple(_rank(records, main, twin))),
             Section(
                 "What to do next?",
-                (Items(tuple(_next(records, twin, paths))),),
+                (Items(tuple(_next(records, twin, paths, live))),),
             ),
             Section("How was it made?", tuple(_made(records))),
         ),
         about=main.versions,
+        live=live,
     )
 
 
-def _subtitle(main: TrainingRecord) -> str:
+def _subtitle(main: TrainingRecord, live: Live | None) -> str:
     form = "dense" if main.dense else f"Tucker form, tolerance {main.settings['tolerance']:g}"
-    state = "complete" if main.complete else "not complete"
+    state = "training" if live else "complete" if main.complete else "not complete"
     return f"{main.name}: {form}, {len(main.metrics)} of {main.settings['epochs']} epochs, {state}"
 
 
 def _twin_name(main: TrainingRecord, twin: TrainingRecord | None) -> str:
     if twin is not None:
         return f"the dense run “{twin.name}”"
-    return (
-        ""
-        if main.dense or main.parameters is None
-        else "the same network with dense layers (counted, not trained)"
-    )
+    if main.dense or main.parameters is None:
+        return ""
+    known = "counted and timed" if main.times else "counted"
+    return f"the same network with dense layers ({known}, not trained)"
 
 
-def _worked(records: Sequence[TrainingRecord]) -> Iterator[Block]:
+def _worked(records: Sequence[TrainingRecord], live: Live | None) -> Iterator[Block]:
     for record in records:
-        if not record.metrics:
-            yield Text(f"{record.name}: no epoch is complete yet.", warning=True)
-        elif finite(record.last.get("test_loss")) is None:
-            yield Text(f"{record.name}: the loss is no finite number any more.", warning=True)
-        elif not record.complete:
+        trouble = trouble_of(record)
+        if trouble is not None:
+            yield Text(f"{record.name}: {trouble.what}", warning=True)
+        elif not record.metrics:
+            yield Text(f"{record.name}: no epoch is complete yet.", warning=live is None)
+        elif live is None and not record.complete:
             done = f"{len(record.metrics)} of {record.settings['epochs']} epochs"
             yield Text(f"{record.name}: not complete, {done}.", warning=True)
     if len(records) > 1:
@@ -129,8 +126,14 @@ def _each(records: Sequence[TrainingRecord], main: TrainingRecord, blocks_of: _B
 
 
 def _next(
-    records: Sequence[TrainingRecord], twin: TrainingRecord | None, paths: Sequence[str]
+    records: Sequence[TrainingRecord],
+    twin: TrainingRecord | None,
+    paths: Sequence[str],
+    live: Live | None,
 ) -> Iterator[str]:
+    if live is not None and trouble_of(records[0]) is None:
+        yield "The training goes on; at its end it says here what to do next."
+        return
     for record, path in zip(records, paths, strict=True):
         if record is twin:
             continue

@@ -1,10 +1,10 @@
 """What a page says about a training run, as plain data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["LayerRecord", "ModeSpectrum", "RankChange", "TrainingRecord"]
+__all__ = ["FailureRecord", "LayerRecord", "ModeSpectrum", "RankChange", "TimesRecord", "TrainingRecord"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +66,40 @@ class RankChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TimesRecord:
+    """What a trained network takes in use, measured after the end of its run.
+
+    Arguments:
+        batch: samples per call.
+        place: device and threads, in words.
+        versions: of what measured it.
+        network: seconds per call of the whole network, dense and folded.
+        layers: the same of each factorised layer by name, on what the network gives it.
+    """
+
+    batch: int
+    place: str
+    versions: Mapping[str, str]
+    network: tuple[float, float]
+    layers: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureRecord:
+    """Why a run ended before its time.
+
+    Arguments:
+        epoch: in which, from 1.
+        sentence: what the command said.
+        diverged: whether numbers became infinite or none.
+    """
+
+    epoch: int
+    sentence: str
+    diverged: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRecord:
     """One run.
 
@@ -77,6 +111,10 @@ class TrainingRecord:
         layers: of the model after the last whole epoch; empty where there is none.
         versions: of what made it.
         command: the words that make it again.
+        usual: settings by name, as they are where nothing else is asked for.
+        classes: of the data set; None where they are not known.
+        times: None where they were not measured.
+        failure: None of a run that did not fail.
     """
 
     name: str
@@ -86,6 +124,10 @@ class TrainingRecord:
     layers: tuple[LayerRecord, ...]
     versions: Mapping[str, str]
     command: str
+    usual: Mapping[str, Any] = field(default_factory=dict)
+    classes: int | None = None
+    times: TimesRecord | None = None
+    failure: FailureRecord | None = None
 
     @property
     def dense(self) -> bool:

@@ -68,6 +68,7 @@ for (const figure of document.querySelectorAll('figure.chart')) {
   plot.addEventListener('blur', () => ready().leave());
   plot.addEventListener('dblclick', () => ready().reset());
   plot.addEventListener('keydown', event => { if (ready().key(event.key)) event.preventDefault(); });
+  plot.addEventListener('show', event => ready().zoom?.(...event.detail)); // place.js asks for the part that was seen
   figure.querySelector('.reset')?.addEventListener('click', () => { ready().reset(); plot.focus(); });
 }
 
@@ -151,6 +152,7 @@ function lineChart(figure, plot) {
   }
   function redraw() {
     reset.hidden = domain === whole;
+    plot.dataset.seen = domain === whole ? '' : domain.slice(0, 2).join(' ');
     paths.forEach((path, n) => path.setAttribute('d', drawn(lines[n])));
     for (const mark of marks) {
       const x = Number(mark.dataset.x);
@@ -186,7 +188,7 @@ function lineChart(figure, plot) {
   const leave = () => { from = null; shared.hide(); };
   const back = () => { domain = whole; redraw(); };
   return {
-    leave, reset: back,
+    leave, zoom, reset: back,
     move([x]) {
       if (from === null) return show(nearest(x), false);
       overlay.replaceChildren(make('rect', {class: 'choice', x: Math.min(from, x), y: TOP, width: Math.abs(x - from), height: BOTTOM - TOP}));
