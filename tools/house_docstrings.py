@@ -1,5 +1,6 @@
 """An extension of griffe, which reads our docstrings for the site: it turns the style of the house into Google's."""
 
+import inspect
 import re
 from typing import Any
 
@@ -43,9 +44,12 @@ def _link(role: re.Match[str]) -> str:
 
 
 class HouseDocstrings(griffe.Extension):
-    """Rewrites every docstring before it is parsed."""
+    """Rewrites every docstring before it is parsed; one that a class puts together is read from the class itself."""
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         """Called for each module, class, function and attribute."""
+        if obj.is_class and "__doc__" in obj.members:
+            made = inspect.getdoc(griffe.dynamic_import(obj.path)) or ""
+            obj.docstring = griffe.Docstring(made, parent=obj, lineno=obj.lineno)
         if obj.docstring is not None:
             obj.docstring.value = rewritten(obj.docstring.value)

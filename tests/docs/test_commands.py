@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from tests.docs.pages import PAGES, ROOT, blocks_of, text_of
+from tests.docs.pages import PAGES, ROOT, WRITTEN_BY_A_PROGRAM, blocks_of, text_of
 
 from rankfold import CheckpointError, DataError
 from rankfold.cli._arguments import parse
@@ -18,7 +18,7 @@ FILLED_IN = {"NAME": "deflation", "uniqueness": "deflation"}
 def spoken(page: str) -> set[str]:
     """Commands in blocks that are no Python, and in the text of a page."""
     found: set[str] = set()
-    for block in blocks_of(page):
+    for block in blocks_of(page) if page not in WRITTEN_BY_A_PROGRAM else ():
         if block.language != "python":
             lines = block.text.replace("\\\n", " ").splitlines()
             found |= {line.removeprefix("$ ").partition("#")[0].strip() for line in lines}
@@ -55,7 +55,7 @@ def test_rankfold_reads_the_words(
 def test_the_module_is_there(command: str) -> None:
     place = ROOT.joinpath(*command.split()[2].split("."))
     if place.relative_to(ROOT).parts[0] in ("benchmarks", "tools"):
-        assert place.with_suffix(".py").is_file()
+        assert place.with_suffix(".py").is_file() or (place / "__main__.py").is_file()
 
 
 def test_the_targets_are_there() -> None:

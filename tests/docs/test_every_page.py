@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from tests.docs.pages import PAGES, Shown, blocks_of, pages_with_tests, text_of
+from tests.docs.pages import PAGES, WRITTEN_BY_A_PROGRAM, Shown, blocks_of, pages_with_tests, text_of
 
 # Blocks that are not run: the page, and the reason in the comment above the block, as <!-- not run: ... -->.
 NOT_RUN = Counter(
@@ -24,6 +24,8 @@ NEEDS = {
         "tensors/alphatensor_matmul_factors.npz",
     ],
 }
+
+LANGUAGES = {"python", "console", "text", "json", ""}
 
 BLOCKS = {page: blocks_of(page) for page in PAGES}
 
@@ -50,7 +52,8 @@ def test_no_block_and_no_comment_is_overlooked(page: str) -> None:
     text = text_of(page)
     fences = [line for line in text.splitlines() if line.strip().startswith("```")]
     assert len(fences) == 2 * len(BLOCKS[page])
-    assert {block.language for block in BLOCKS[page]} <= {"python", "console", "text", "json", ""}
+    allowed = LANGUAGES | ({"py"} if page in WRITTEN_BY_A_PROGRAM else set())
+    assert {block.language for block in BLOCKS[page]} <= allowed
     said = [what for block in BLOCKS[page] for what in (block.not_run, block.needs) if what]
     assert text.count("<!--") == len(said)
 

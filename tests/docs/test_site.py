@@ -1,6 +1,7 @@
 """The documentation as a site: built without a warning, whole, and usable from disk in a real browser."""
 
 import importlib
+import inspect
 import os
 import re
 import shutil
@@ -113,14 +114,24 @@ def test_every_page_is_in_the_navigation(site: Site) -> None:
         assert path.as_posix() in named
 
 
+def words(text: str) -> str:
+    """The words of a docstring or a page, without what makes them code or links."""
+    return " ".join(re.sub(r":\w+:`~?|[`¶]", "", text).split())
+
+
 def test_every_public_name_is_described(site: Site) -> None:
     described = 0
     for name, package in packages().items():
         read = site.pages[f"api/{name}.html"]
+        text = words("".join(read.text))
         targets = {target(f"api/{name}.html", address) for address in read.links}
         for public in package.__all__:
             if f"{name}.{public}" in read.ids:
                 described += 1
+                value = getattr(package, public)
+                if inspect.isclass(value) or inspect.isroutine(value):
+                    first = words((inspect.getdoc(value) or "").partition("\n\n")[0])
+                    assert text.count(first) >= 2, (name, public)  # in the table, and below its heading
                 continue
             # On another page, or a package with a page of its own.
             pages = [path for path, place in targets if place.rpartition(".")[2] == public]
