@@ -6,7 +6,7 @@ DEMO_STAMP := $(VENV)/.demo
 DEV_STAMP := $(VENV)/.dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint format studies bench bench-full clean
+.PHONY: demo test lint format docs studies bench bench-full clean
 
 demo: $(DEMO_STAMP)  ## train LeNet in Tucker form on real digits
 	$(BIN)/rankfold train
@@ -23,6 +23,9 @@ lint: $(DEV_STAMP)  ## format, lint, types, floors of the house
 format: $(DEV_STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(DEV_STAMP)  ## the documentation as a site, every warning an error; then open site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 studies: $(DEV_STAMP)  ## claims of the literature, quick sizes; pages go to docs/studies; needs RANKFOLD_DATA or a download
 	$(BIN)/rankfold study --all --threads 1 --out docs/studies --overwrite
@@ -61,7 +64,7 @@ bench-full: $(DEV_STAMP)  ## the same with more rounds and cases, then with two 
 	$(BIN)/python -m benchmarks.performance_page
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) site .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(DEMO_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[cli]'

@@ -1,4 +1,4 @@
-"""The goals B1 to B12 of the design, what each is about, and the benchmark that measures it."""
+"""The goals B1 to B12 of the design, and what each is about."""
 
 import re
 from dataclasses import dataclass
@@ -14,27 +14,25 @@ class Goal:
     Arguments:
         number: as in B1.
         subject: what is compared.
-        benchmark: module that measures it, or None where there is none yet.
     """
 
     number: int
     subject: str
-    benchmark: str | None
 
 
 GOALS = (
-    Goal(1, "convolution, forward and backward, batch 64", "conv"),
-    Goal(2, "convolution, inference, batch 1", "conv"),
-    Goal(3, "convolution, share of the FLOP ratio", "conv"),
-    Goal(4, "TDLRT step", "step"),
-    Goal(5, "TDLRT step, exactness", "exactness"),
-    Goal(6, "TDLRT step beside fixed-rank training", "step"),
-    Goal(7, "TDLRT step of a multilayer perceptron", "step"),
-    Goal(8, "CP decomposition of collinear factors", "cp_collinear"),
-    Goal(9, "CP decomposition, time of a sweep", "cp_sweep"),
-    Goal(10, "Tucker decomposition, 200 x 200 x 200", "tucker"),
-    Goal(11, "import", "import_time"),
-    Goal(12, "graphs compiled after rank changes", "compile"),
+    Goal(1, "convolution, forward and backward, batch 64"),
+    Goal(2, "convolution, inference, batch 1"),
+    Goal(3, "convolution, share of the FLOP ratio"),
+    Goal(4, "TDLRT step"),
+    Goal(5, "TDLRT step, exactness"),
+    Goal(6, "TDLRT step beside fixed-rank training"),
+    Goal(7, "TDLRT step of a multilayer perceptron"),
+    Goal(8, "CP decomposition of collinear factors"),
+    Goal(9, "CP decomposition, time of a sweep"),
+    Goal(10, "Tucker decomposition, 200 x 200 x 200"),
+    Goal(11, "import"),
+    Goal(12, "graphs compiled after rank changes"),
 )
 
 

@@ -3,18 +3,19 @@
 A result belongs on the page if it has ``title``, ``note``, ``definitions`` and ``rows``. ``definitions`` are goals:
 ``{"B4": {"measured": 0.37, "target": "<= 0.40", "unit": "x dense step"}}``. ``rows`` are flat; ``summary``, if there,
 stands on the page in their place. Rows in which a column that starts with ``speedup`` is below 1, or one that starts
-with ``x_`` above 1, are listed where we lose.
+with ``x_`` above 1, are listed at the end of the section as those where we lose.
 """
 
 import json
-from collections.abc import Iterator
+import re
 from pathlib import Path
 from typing import Any
 
+from benchmarks._compared_figures import compared
 from benchmarks._goals import GOALS, goal_number, reached
 from rankfold.report import markdown_cell, markdown_table
 
-__all__ = ["losses", "page", "read_results"]
+__all__ = ["anchor", "page", "read_results"]
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -42,19 +43,7 @@ SECTIONS = (
     "decompose_real",
     "cp_collinear",
     "cp_sweep",
-)
-# Sides of a table that are not ours, by how their names begin.
-OTHERS = (
-    "dense",
-    "published",
-    "TensorLy",
-    "torch",
-    "tltorch",
-    "pyttb",
-    "tensorly-torch",
-    "svd",
     "tucker",
-    "whitened",
 )
 
 INTRODUCTION = """\
@@ -67,6 +56,12 @@ Every number here was measured by a command of this repository and stands in a f
 All sides of a comparison run interleaved in one process, with the same number of threads and the same allocator
 setting (`rankfold.tune_cpu_allocator`, except where memory is measured). Times are medians over the rounds; a ratio is
 the median of the ratios of each round. With one thread the clock is CPU time, otherwise wall time."""
+
+OVERVIEW = """\
+Each line is a section of this page: how many of its goals are reached, and in how many of the figures that set one of
+our sides against another one ours is the slower. Read [the goals that are not reached](#goals-not-reached) before you
+quote a number. What the figures mean for a network of yours: [compressing](compress.md) says when low rank gets faster,
+[decomposing](decompose.md) which method serves when."""
 
 Results = dict[str, dict[str, Any]]
 
@@ -82,73 +77,64 @@ def read_results() -> Results:
     return {name: fitting[name] for name in names}
 
 
-def goals(results: Results) -> list[dict[str, Any]]:
-    """One line per definition, by number; a goal without result says which command makes it."""
-    lines = []
-    for goal in GOALS:
-        found = [
-            (name, key, entry)
-            for name, record in results.items()
-            for key, entry in record.get("definitions", {}).items()
-            if goal_number(key) == goal.number
-        ]
-        lines += [_goal_line(*definition, goal.subject) for definition in found]
-        if not any(name in SECTIONS for name, _, _ in found):
-            made = f"not measured yet: `python -m benchmarks.{goal.benchmark}`"
-            lines.append(
-                {
-                    "goal": f"B{goal.number}",
-                    "subject": goal.subject,
-                    "measured": "no benchmark yet" if goal.benchmark is None else made,
-                }
-            )
-    lines += [
-        _goal_line(name, key, entry, "")
-        for name, record in results.items()
+def anchor(title: str) -> str:
+    """The place of a heading, as GitHub and the site make it.
+
+    Example:
+        >>> anchor("Time of a training step, 2 threads")
+        'time-of-a-training-step-2-threads'
+    """
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def heading(name: str, record: dict[str, Any]) -> str:
+    """Title of the section of a result."""
+    return record["title"] + (f", {record['threads']} threads" if name.endswith("threads") else "")
+
+
+def link(name: str, record: dict[str, Any]) -> str:
+    """A link to the section of a result, under the part of its title that says what it is about."""
+    title = heading(name, record)
+    return f"[{title.partition(';')[0]}](#{anchor(title)})"
+
+
+def goals(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """One line per goal of a result."""
+    subjects = {goal.number: f", {goal.subject}" for goal in GOALS}
+    return [
+        {
+            "goal": key + subjects.get(goal_number(key) or 0, ""),
+            "measured": entry["measured"],
+            "target": str(entry["target"]).replace("<=", "≤").replace(">=", "≥"),
+            "reached": {True: "yes", False: "**no**", None: None}[reached(entry)],
+            "unit": entry["unit"],
+        }
         for key, entry in record.get("definitions", {}).items()
-        if goal_number(key) is None
     ]
+
+
+def overview(results: Results) -> list[dict[str, Any]]:
+    """One line per section, with what is reached and what is lost in it."""
+    lines = []
+    for name, record in results.items():
+        met = [line["reached"] for line in goals(record) if line["reached"]]
+        figures = list(compared(record))
+        lines.append(
+            {
+                "section": link(name, record),
+                "goals_reached": f"{met.count('yes')} of {len(met)}" if met else None,
+                "figures_lost": f"{sum(one.lost for one in figures)} of {len(figures)}" if figures else None,
+            }
+        )
     return lines
 
 
-def _goal_line(name: str, key: str, entry: dict[str, Any], subject: str) -> dict[str, Any]:
-    met = reached(entry)
-    target = str(entry["target"]).replace("<=", "≤").replace(">=", "≥")
-    return {
-        "goal": key,
-        "subject": subject,
-        "measured": entry["measured"],
-        "target": target,
-        "reached": None if met is None else "yes" if met else "**no**",
-        "unit": entry["unit"],
-        "result": name,
-    }
-
-
-def losses(results: Results) -> Iterator[dict[str, Any]]:
-    """Every row in which one of our sides is slower than what it is compared with."""
-    for name, record in results.items():
-        for row in record["rows"]:
-            keys = list(row)
-            figures = [key for key in keys if key.startswith(("speedup", "x_"))]
-            if any(
-                isinstance(row.get(key), str) and row[key].startswith(OTHERS) for key in ("side", "module")
-            ):
-                continue
-            times = [key for key in keys if key in figures or key == "ms" or key.endswith("_ms")]
-            first = min((keys.index(key) for key in times), default=len(keys))
-            what = ", ".join(f"{key} {markdown_cell(row[key])}" for key in keys[:first]).replace("_", " ")
-            for key in figures:
-                value = row[key]
-                if value is not None and (value < 1 if key.startswith("speedup") else value > 1):
-                    yield {"result": name, "row": what, "figure": key.replace("_", " "), "value": value}
-
-
 def section(name: str, record: dict[str, Any]) -> str:
-    """Title, note and table of one result."""
+    """Title, note, goals and table of one result, and where we lose in it."""
     rows = record.get("summary", record["rows"])
-    threads = f", {record['threads']} threads" if name.endswith("threads") else ""
-    parts = [f"## {record['title']}{threads}", record.get("note", ""), markdown_table(rows)]
+    parts = [f"## {heading(name, record)}", record.get("note", "")]
+    parts += [markdown_table(goals(record))] if goals(record) else []
+    parts.append(markdown_table(rows))
     if "summary" in record:
         parts.append(f"The {len(record['rows'])} single rows are in `benchmarks/results/{name}.json`.")
     if record.get("means"):
@@ -156,6 +142,12 @@ def section(name: str, record: dict[str, Any]) -> str:
             f"{key.replace('_', ' ')} {markdown_cell(value)}" for key, value in record["means"].items()
         )
         parts.append(f"Geometric means: {means}.")
+    lost = [one for one in compared(record) if one.lost]
+    if lost:
+        parts += [
+            f"One of our sides is slower than the other one in {len(lost)} figures:",
+            markdown_table([{"row": one.row, "figure": one.name, "value": one.value} for one in lost]),
+        ]
     parts.append(f"Made by `{record['command']}`.")
     return "\n\n".join(part for part in parts if part)
 
@@ -166,22 +158,22 @@ def page(results: Results) -> str:
     machines = [
         {"result": name, **{fact: record.get(fact) for fact in facts}} for name, record in results.items()
     ]
-    missed = [line for line in goals(results) if line.get("reached") == "**no**"]
-    lost = list(losses(results))
+    lines = [
+        {**{key: value for key, value in line.items() if key != "reached"}, "section": link(name, record)}
+        for name, record in results.items()
+        for line in goals(record)
+        if line["reached"] == "**no**"
+    ]
+    missing = [name for name in SECTIONS if name not in results]
     parts = [
         INTRODUCTION,
-        "## Goals",
-        "Numbers B1 to B12 are those of the design; a goal that is not reached is listed again under Where it loses.",
-        markdown_table(goals(results)),
-        "## Where it loses",
-        "Goals that are not reached: " + (", ".join(line["goal"] for line in missed) or "none") + ".",
+        "## What to read first",
+        OVERVIEW,
+        markdown_table(overview(results)),
+        "## Goals not reached",
+        "Numbers B1 to B12 are those of the design.",
+        markdown_table(lines) if lines else "None.",
     ]
-    if lost:
-        parts += [
-            f"The {len(lost)} figures in which one of our sides is slower than the other side:",
-            markdown_table(lost),
-        ]
-    missing = [name for name in SECTIONS if name not in results]
     parts += [section(name, record) for name, record in results.items()]
     parts += [f"## {name}\n\nNot measured yet: `python -m benchmarks.{name}`." for name in missing]
     parts += ["## Runs", markdown_table(machines)]

@@ -1,62 +1,52 @@
 """What the guide to checkpoints shows is true: its blocks run, and its claims hold."""
 
 import json
-import re
-from pathlib import Path
+from copy import deepcopy
 from typing import Any
 
 import pytest
 import torch
 from safetensors import safe_open
+from tests.docs.pages import Shown, blocks_of, text_of
 from torch import Tensor
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "checkpoints.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+PAGE = "docs/checkpoints.md"
+GUIDE = text_of(PAGE)
+AGAIN = ("again", "its_optimizer", "its_schedule")
 
 
-@pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    names: dict[str, Any] = {}
-    torch.manual_seed(0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("guide"))
-        names["folder"] = Path.cwd()
-        for block in BLOCKS[:-1]:
-            exec(block, names)
-        names["resumed"] = [_steps(names, *which) for which in (_FIRST, _AGAIN)]
-        exec(BLOCKS[-1], names)
-    return names
-
-
-_FIRST = ("model", "optimizer", "schedule")
-_AGAIN = ("again", "its_optimizer", "its_schedule")
-
-
-def _steps(names: dict[str, Any], model: str, optimizer: str, schedule: str) -> dict[str, Tensor]:
+def steps(names: dict[str, Any], model: str, optimizer: str, schedule: str) -> dict[str, Tensor]:
+    """The state of a copy that was trained on, so that other tests find what the page left."""
+    parts = deepcopy([names[model], names[optimizer], names[schedule]])
     for seed in range(5, 12):
-        names["step"](names[model], names[optimizer], names[schedule], seed)
-    return {name: value.clone() for name, value in names[model].state_dict().items()}
+        names["step"](*parts, seed)
+    return parts[0].state_dict()
 
 
-def test_ranks_come_from_the_file(shown: dict[str, Any]) -> None:
+def test_ranks_come_from_the_file(shown: Shown) -> None:
     assert "`plain[0].ranks` is (6, 3, 3, 3) now" in " ".join(GUIDE.split())
     assert shown["plain"][0].ranks == (6, 3, 3, 3)
 
 
-def test_the_run_goes_on_bit_for_bit(shown: dict[str, Any]) -> None:
-    one, two = shown["resumed"]
+def test_the_run_goes_on_bit_for_bit(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shown.folder)
+    (resume,) = (block.text for block in blocks_of(PAGE) if "its_schedule = " in block.text)
+    names = dict(shown.names)
+    exec(resume, names)
+    one, two = steps(names, "model", "optimizer", "schedule"), steps(names, *AGAIN)
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not torch.equal(one["0.bias"], shown["model"].state_dict()["0.bias"])
 
 
-def test_ranks_are_set(shown: dict[str, Any]) -> None:
+def test_ranks_are_set(shown: Shown) -> None:
     assert shown["again"][0].ranks == (8, 3, 3, 3)
     assert shown["again"][4].ranks == shown["records"]["4"].ranks == (4, 4)
-    shown["step"](*(shown[name] for name in _AGAIN), 20)
+    shown["step"](*(shown[name] for name in AGAIN), 20)
 
 
-def test_the_file_holds_what_the_table_says(shown: dict[str, Any]) -> None:
-    with safe_open(shown["folder"] / "run.safetensors", framework="pt") as file:
+def test_the_file_holds_what_the_table_says(shown: Shown) -> None:
+    with safe_open(shown.folder / "run.safetensors", framework="pt") as file:
         metadata, names = file.metadata(), set(file.keys())
     header = json.loads(metadata["rankfold"])
     assert {"4.core", "4.factor_0", "4.ranks"} <= names

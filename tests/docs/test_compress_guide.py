@@ -2,46 +2,18 @@
 
 import pickle
 import re
-import shlex
-import sys
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from tests.docs.pages import Shown, blocks_of, labels, text_of
 from torch import nn
 
 import rankfold
-from rankfold.cli import main
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "compress.md").read_text(encoding="utf-8")
+PAGE = "docs/compress.md"
+GUIDE = text_of(PAGE)
 TEXT = " ".join(GUIDE.split())
-PYTHON = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
-PRINTED, ON_CONSOLE = re.findall(r"```text\n(.*?)```", GUIDE, re.DOTALL)
-(CONSOLE,) = re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL)
-
-
-@pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    names: dict[str, Any] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("guide"))
-        names["folder"] = Path.cwd()
-        for block in PYTHON:
-            exec(block, names)
-    return names
-
-
-def labels(text: str) -> list[str]:
-    """First column of each line, without figures, which are those of one machine."""
-    lines = (re.sub(r"[\d.,%]+", "#", line).strip() for line in text.splitlines())
-    return [
-        re.split(r"\s{2,}", line)[0].replace("threads", "thread")
-        for line in lines
-        if not re.search("^─*$|: kept dense", line)
-    ]
+PRINTED, ON_CONSOLE = (block.text for block in blocks_of(PAGE) if block.language == "text")
 
 
 def size(model: nn.Module) -> int:
@@ -53,7 +25,7 @@ def figure(pattern: str, text: str = TEXT) -> float:
     return float(found.replace(",", ""))
 
 
-def test_the_table_is_the_one_printed(shown: dict[str, Any]) -> None:
+def test_the_table_is_the_one_printed(shown: Shown) -> None:
     compression = shown["compression"]
     table = str(compression)
     assert table.splitlines()[0].split() == PRINTED.splitlines()[0].split()
@@ -64,7 +36,7 @@ def test_the_table_is_the_one_printed(shown: dict[str, Any]) -> None:
     assert all(type(module).__module__.startswith("torch.") for module in shown["small"].modules())
 
 
-def test_calibration_pays(shown: dict[str, Any]) -> None:
+def test_calibration_pays(shown: Shown) -> None:
     patterns = {
         "model": r"network is right in (\d+) %",
         "blind": r"gives (\d+) % without calibration",
@@ -79,21 +51,21 @@ def test_calibration_pays(shown: dict[str, Any]) -> None:
         assert found[name] == pytest.approx(figure(pattern), abs=3), name
     assert found["blind"] < found["small"] < found["tuned"]
     assert "after four more epochs" in TEXT
-    assert "epochs=4" in PYTHON[2]
+    assert "epochs=4" in GUIDE
 
 
-def test_a_budget_that_is_faster_is_kept(shown: dict[str, Any]) -> None:
+def test_a_budget_that_is_faster_is_kept(shown: Shown) -> None:
     assert shown["faster"].share <= 0.5
     assert size(shown["wide"]) == shown["faster"].parameters_after
 
 
-def test_files_run_alone(shown: dict[str, Any]) -> None:
+def test_files_run_alone(shown: Shown) -> None:
     wanted = shown["small"](shown["images"][1300:])
     torch.testing.assert_close(torch.from_numpy(shown["scores"]), wanted, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(shown["same"], wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_a_pickle_names_this_library_for_attention_only(shown: dict[str, Any]) -> None:
+def test_a_pickle_names_this_library_for_attention_only(shown: Shown) -> None:
     assert b"rankfold" not in pickle.dumps(shown["small"])
     encoder = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True).eval()
     inputs = torch.randn(2, 5, 16)
@@ -107,7 +79,7 @@ def test_a_pickle_names_this_library_for_attention_only(shown: dict[str, Any]) -
     assert encoder(inputs).shape == inputs.shape
 
 
-def test_the_stored_factors_are_taken_up(shown: dict[str, Any]) -> None:
+def test_the_stored_factors_are_taken_up(shown: Shown) -> None:
     assert shown["records"]["6"].ranks == shown["again"][6].ranks == (8, 8)
     wanted = shown["again"](shown["images"])
     for name in ("plain", "quick"):
@@ -115,7 +87,7 @@ def test_the_stored_factors_are_taken_up(shown: dict[str, Any]) -> None:
         torch.testing.assert_close(shown[name](shown["images"]), wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_what_is_said_of_arguments(shown: dict[str, Any]) -> None:
+def test_what_is_said_of_arguments(shown: Shown) -> None:
     inputs = torch.randn(30, 12)
     for training in (True, False):
         model = nn.Sequential(nn.Linear(12, 20), nn.BatchNorm1d(20), nn.Linear(20, 10)).train(training)
@@ -157,33 +129,19 @@ def test_what_is_left_dense() -> None:
         assert reason in GUIDE.split("## What is left dense")[1]
 
 
-def test_command_line(
-    shown: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(shown["folder"])
-    monkeypatch.setenv("COLUMNS", "100")
-    (definition,) = re.findall(r"^def network\(\):\n(?:    .*\n)+", PYTHON[0], re.MULTILINE)
-    Path("mynet.py").write_text(f"from torch import nn\n{definition}", encoding="utf-8")
-    save_file(shown["model"].state_dict(), "net.safetensors")
-    np.save("inputs.npy", shown["images"][:300].numpy())
-    printed = []
-    try:
-        for line in CONSOLE.replace("\\\n", "").splitlines():
-            assert main(shlex.split(line.removeprefix("$ rankfold "))) == 0
-            printed.append(capsys.readouterr().out)
-    finally:
-        sys.modules.pop("mynet", None)
-    assert labels(printed[1]) == labels(ON_CONSOLE)
-    for text in (ON_CONSOLE, printed[1]):
+def test_command_line(shown: Shown) -> None:
+    _, reference, own, inspected = shown.printed.values()
+    assert labels(reference) == labels(ON_CONSOLE)
+    for text in (ON_CONSOLE, reference):
         (before, after, share) = re.findall(r"parameters +([\d,]+) +([\d,]+) +([\d.]+)%", text)[0]
         assert before == "431,080"
         assert int(after.replace(",", "")) <= 43108
         assert float(share) <= 10
     accuracies = [
-        re.findall(r"test samples +([\d.]+)% +([\d.]+)%", text)[0] for text in (ON_CONSOLE, printed[1])
+        re.findall(r"test samples +([\d.]+)% +([\d.]+)%", text)[0] for text in (ON_CONSOLE, reference)
     ]
     for claimed, found in zip(*accuracies, strict=True):
         assert float(found) == pytest.approx(float(claimed), abs=4)
-    assert "Linear" in printed[2]
-    assert Path("net-compressed.safetensors").is_file()
-    assert "parameters" in printed[3]
+    assert "Linear" in own
+    assert (shown.folder / "net-compressed.safetensors").is_file()
+    assert "parameters" in inspected

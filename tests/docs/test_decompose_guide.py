@@ -1,31 +1,23 @@
 """What the guide to decompositions shows is true: its blocks run, and its figures are those the code gives."""
 
-import os
 import re
 import shlex
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tests.docs.pages import Shown, blocks_of, has_data, text_of
 
 import rankfold
-from rankfold.cli import main
 from rankfold.decompose import METHODS
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "decompose.md").read_text(encoding="utf-8")
-PROSE = " ".join(re.sub(r"```.*?```", "", GUIDE, flags=re.DOTALL).split())
-INVENTED, REAL = GUIDE.split("## Real data")
-DATA = Path(os.environ.get("RANKFOLD_DATA", ""), "tensors")
+PAGE = "docs/decompose.md"
+GUIDE = text_of(PAGE)
+PROSE = " ".join(re.sub(r"```.*?```|<!--.*?-->", "", GUIDE, flags=re.DOTALL).split())
 needs_data = pytest.mark.skipif(
-    not all((DATA / name).is_file() for name in re.findall(r"\w+\.npz", REAL)),
+    not all(has_data(block.needs) for block in blocks_of(PAGE) if block.needs is not None),
     reason="RANKFOLD_DATA names no folder with these data sets",
 )
-
-
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def stated(sentence: str, value: float) -> None:
@@ -36,25 +28,7 @@ def stated(sentence: str, value: float) -> None:
     assert abs(float(figure) - value) <= 10.0**-digits, (sentence, figure, value)
 
 
-@pytest.fixture(scope="module")
-def shown() -> dict[str, Any]:
-    """Names of the blocks that need no data set."""
-    names: dict[str, Any] = {}
-    for block in blocks(INVENTED, "python"):
-        exec(block, names)
-    return names
-
-
-@pytest.fixture(scope="module")
-def measured() -> dict[str, Any]:
-    """Names of the blocks with real data."""
-    names: dict[str, Any] = {"np": np, "torch": torch, "rankfold": rankfold}
-    for block in blocks(REAL, "python"):
-        exec(block, names)
-    return names
-
-
-def test_shortest_example(shown: dict[str, Any]) -> None:
+def test_shortest_example(shown: Shown) -> None:
     parts = shown["parts"]
     stated("`parts.rank` is {}, and", parts.rank)
     stated("`parts.relative_error` {} is the noise", parts.relative_error)
@@ -64,7 +38,7 @@ def test_shortest_example(shown: dict[str, Any]) -> None:
     assert shown["weights"].tolist() == sorted(shown["weights"].tolist(), reverse=True)
 
 
-def test_how_sure(shown: dict[str, Any]) -> None:
+def test_how_sure(shown: Shown) -> None:
     evidence = shown["ranks"]
     stated("above 1 is chosen, here {};", max(rank for rank, value in evidence.items() if value > 1))
     assert max(evidence[1], evidence[2]) < 1
@@ -76,7 +50,7 @@ def test_how_sure(shown: dict[str, Any]) -> None:
     stated("with two components and still has {}.", five.core_consistency)
 
 
-def test_without_a_best_fit(shown: dict[str, Any]) -> None:
+def test_without_a_best_fit(shown: Shown) -> None:
     two, three = shown["two"], shown["three"]
     assert not two.agreement.reached
     assert two.degeneracy.suspected
@@ -84,7 +58,7 @@ def test_without_a_best_fit(shown: dict[str, Any]) -> None:
     assert not three.degeneracy.suspected
 
 
-def test_gaps(shown: dict[str, Any]) -> None:
+def test_gaps(shown: Shown) -> None:
     stated("With {} % missing the rank found", round(100 * float(np.isnan(shown["holes"]).mean())))
     stated("the rank found is {} again", shown["filled"].rank)
     stated("never seen are predicted to {} of their norm", shown["gap_error"])
@@ -94,7 +68,7 @@ def test_gaps(shown: dict[str, Any]) -> None:
         rankfold.cp(empty, 3, mask="nan")
 
 
-def test_signs_and_symmetry(shown: dict[str, Any]) -> None:
+def test_signs_and_symmetry(shown: Shown) -> None:
     positive, same = shown["positive"], shown["same"]
     assert positive.rank == 2
     assert all(bool((factor >= 0).all()) for factor in positive.tensor.factors)
@@ -105,7 +79,7 @@ def test_signs_and_symmetry(shown: dict[str, Any]) -> None:
         torch.testing.assert_close(factor.abs(), first)
 
 
-def test_sparse_tensors_and_counts(shown: dict[str, Any]) -> None:
+def test_sparse_tensors_and_counts(shown: Shown) -> None:
     assert shown["found"].agreement.exact
     rates = torch.from_numpy(shown["rates"])
     errors = [float((shown[name].tensor.to_dense() - rates).norm()) for name in ("poisson", "squared")]
@@ -116,7 +90,7 @@ def test_sparse_tensors_and_counts(shown: dict[str, Any]) -> None:
         rankfold.cp(shown["counts"].astype(int), 3)
 
 
-def test_tucker_and_trains(shown: dict[str, Any]) -> None:
+def test_tucker_and_trains(shown: Shown) -> None:
     assert shown["by_error"].tensor.ranks == (3, 3, 3)
     assert shown["train"].tensor.ranks == (3, 3)
     assert max(shown[name].relative_error for name in ("by_error", "train")) <= 0.1
@@ -162,63 +136,52 @@ def test_large_data_with_gaps_are_fitted_once() -> None:
     stated("(more than 32,{} entries)", small.size - 32_000)
 
 
-def test_command_line(
-    shown: dict[str, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    np.save("cube.npy", shown["cube"])
-    np.save("holes.npy", shown["holes"])
-    np.savetxt("table.csv", shown["cube"][0], delimiter=",")
-    (console,) = blocks(GUIDE, "console")
-    for line in console.splitlines():
-        words = shlex.split(line.removeprefix("$ rankfold "))
-        assert main(words) == 0
-        assert f"results: {words[-1]}" in capsys.readouterr().out
-    written = {path.name for path in Path("found").iterdir()}
+def test_command_line(shown: Shown) -> None:
+    assert len(shown.printed) == 4
+    for line, printed in shown.printed.items():
+        assert f"results: {shlex.split(line)[-1]}" in printed
+    written = {path.name for path in (shown.folder / "found").iterdir()}
     assert {"factors.safetensors", "mode_0.csv", "mode_1.csv", "mode_2.csv", "summary.json"} <= written
-    assert rankfold.load_decomposition("found/factors.safetensors").ranks == (3,)
+    assert rankfold.load_decomposition(shown.folder / "found/factors.safetensors").ranks == (3,)
 
 
 @needs_data
-def test_amino_acids(measured: dict[str, Any]) -> None:
-    substances, concentrations = measured["substances"], measured["amino"]["Y"]
+def test_amino_acids(shown: Shown) -> None:
+    substances, concentrations = shown["substances"], shown["amino"]["Y"]
     stated("fluorescence of {} mixtures", concentrations.shape[0])
     stated("mixtures of {} substances", concentrations.shape[1])
     stated("`cp` finds {}, and", substances.rank)
-    stated("concentrations by at least {}.", float(np.abs(measured["correlation"]).max(0).min()))
+    stated("concentrations by at least {}.", float(np.abs(shown["correlation"]).max(0).min()))
     stated("the core consistency from {} to", substances.core_consistency)
-    stated("consistency from 99.9 to {}.", measured["four"].core_consistency)
+    stated("consistency from 99.9 to {}.", shown["four"].core_consistency)
 
 
 @needs_data
-def test_taxi_trips(measured: dict[str, Any]) -> None:
-    stated("hour of the week, {} % of the entries hidden", 100 * float(measured["hidden"].mean()))
-    stated("misses the hidden entries by {} of their norm", measured["by_mean"])
-    stated("their norm; {} components miss", measured["taxi"].rank)
-    stated("components miss them by {}.", measured["by_parts"])
+def test_taxi_trips(shown: Shown) -> None:
+    stated("hour of the week, {} % of the entries hidden", 100 * float(shown["hidden"].mean()))
+    stated("misses the hidden entries by {} of their norm", shown["by_mean"])
+    stated("their norm; {} components miss", shown["taxi"].rank)
+    stated("components miss them by {}.", shown["by_parts"])
 
 
 @needs_data
-def test_weather(measured: dict[str, Any]) -> None:
-    airports, _, _, variables = measured["weather"].shape
+def test_weather(shown: Shown) -> None:
+    airports, _, _, variables = shown["weather"].shape
     stated("**Weather** at {} airports", airports)
     stated("day x hour x {} variables", variables)
-    stated("variables, {} % missing", 100 * float(np.isnan(measured["weather"]).mean()))
-    stated("is predicted to {} of its norm", measured["unseen"])
-    stated("of its norm by {} components", measured["days"].rank)
+    stated("variables, {} % missing", 100 * float(np.isnan(shown["weather"]).mean()))
+    stated("is predicted to {} of its norm", shown["unseen"])
+    stated("of its norm by {} components", shown["days"].rank)
 
 
 @needs_data
-def test_matrix_multiplication(measured: dict[str, Any]) -> None:
+def test_matrix_multiplication(shown: Shown) -> None:
     product = torch.zeros(4, 4, 4, dtype=torch.float64)
     for i in range(2):
         for j in range(2):
             for k in range(2):
                 product[2 * i + j, 2 * j + k, 2 * k + i] = 1
-    assert torch.equal(measured["strassen"], product)
-    assert measured["own"].agreement.exact
-    stated("matrices takes {} products", measured["own"].rank)
+    assert torch.equal(shown["strassen"], product)
+    assert shown["own"].agreement.exact
+    stated("matrices takes {} products", shown["own"].rank)
     stated("products instead of {}:", int(product.sum()))

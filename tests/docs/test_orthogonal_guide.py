@@ -1,40 +1,30 @@
 """What the guide to orthogonal training shows is true: its blocks run, its claims hold, and it names every map."""
 
 import re
-from pathlib import Path
-from typing import Any
 
-import pytest
+from tests.docs.pages import Shown, text_of
 from torch import nn
 from torch.nn.utils import parametrize
 
 from rankfold.layers import orthogonal_matrices
 from rankfold.linalg import ORTHOGONAL_MAPS
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "orthogonal.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+PAGE = "docs/orthogonal.md"
+GUIDE = text_of(PAGE)
 
 
-@pytest.fixture(scope="module")
-def shown() -> dict[str, Any]:
-    names: dict[str, Any] = {}
-    for block in BLOCKS:
-        exec(block, names)
-    return names
-
-
-def test_the_energy_is_kept_and_the_layer_plain(shown: dict[str, Any]) -> None:
+def test_the_energy_is_kept_and_the_layer_plain(shown: Shown) -> None:
     assert abs(shown["kept"] - shown["energy"]) < 1e-6 * shown["energy"]
     assert type(shown["model"][0]) is nn.Conv2d
     rows = {row.name: row for row in shown["rows"]}
     assert (rows["0"].size, rows["3"].reason) == (9, "not included")
 
 
-def test_two_iterations_drift_slowly(shown: dict[str, Any]) -> None:
+def test_two_iterations_drift_slowly(shown: Shown) -> None:
     assert 0 < shown["drift"] < 1e-2
 
 
-def test_blocks_are_a_quarter(shown: dict[str, Any]) -> None:
+def test_blocks_are_a_quarter(shown: Shown) -> None:
     assert shown["large"][0].parametrizations.weight.original.shape == (16, 16)
     assert parametrize.is_parametrized(shown["large"][0])
     assert orthogonal_matrices(shown["large"])["0"].shape == (64, 64)

@@ -1,35 +1,25 @@
 """What the guide to rank policies shows is true: its blocks run, its claims hold, and it names every policy."""
 
 import re
-from pathlib import Path
-from typing import Any
 
-import pytest
 import torch
+from tests.docs.pages import Shown, text_of
 from torch import nn
 
 import rankfold
 from rankfold.convert import POLICIES
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "ranks.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+PAGE = "docs/ranks.md"
+GUIDE = text_of(PAGE)
 TEXT = " ".join(GUIDE.split())
 TABLE = [line for line in GUIDE.splitlines() if line.startswith("|")]
-
-
-@pytest.fixture(scope="module")
-def shown() -> dict[str, Any]:
-    names: dict[str, Any] = {}
-    for block in BLOCKS:
-        exec(block, names)
-    return names
 
 
 def size(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def test_the_budget_is_spent_to_within_one_rank(shown: dict[str, Any]) -> None:
+def test_the_budget_is_spent_to_within_one_rank(shown: Shown) -> None:
     assert (
         "has 51850 parameters, and `plain` has 20106 of the 20740 allowed; one rank more would be 640" in TEXT
     )
@@ -37,7 +27,7 @@ def test_the_budget_is_spent_to_within_one_rank(shown: dict[str, Any]) -> None:
     assert int(0.4 * 51850) == 20740 < 20106 + 640 == 20106 + 64 + 64 * 9
 
 
-def test_one_factor_where_another_would_be_full(shown: dict[str, Any]) -> None:
+def test_one_factor_where_another_would_be_full(shown: Shown) -> None:
     assert "layer 2 with ranks (64, 8, 3, 3), which is one factor" in TEXT
     rows = {row.name: row for row in shown["conversion"]}
     assert rows["2"].ranks == (64, 8, 3, 3)
@@ -46,7 +36,7 @@ def test_one_factor_where_another_would_be_full(shown: dict[str, Any]) -> None:
     assert rows["0"].reason == rows["6"].reason == "kept dense: within the budget no rank is worth its error"
 
 
-def test_the_other_policies_do_something(shown: dict[str, Any]) -> None:
+def test_the_other_policies_do_something(shown: Shown) -> None:
     for name, limit in (("fewer", 51850), ("measured", 20740), ("own", 51850)):
         assert size(rankfold.fold(shown[name])) < limit
 

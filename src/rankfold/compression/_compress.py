@@ -85,8 +85,9 @@ def compress(
         OptionError: an argument out of range, or a budget that even the lowest ranks exceed.
         NonFiniteError: a weight or the calibration data hold NaN or infinity.
         ConversionError: the parity check failed.
-        In all these cases the model is as it was. An error or an interruption in fine-tuning leaves the model
-        factorised, as far as it was trained.
+
+    In all these cases the model is as it was. An error or an interruption in fine-tuning leaves the model factorised,
+    as far as it was trained.
 
     Reference:
         Activation-aware truncation as in Yuan et al. 2023, "ASVD", and Wang et al. 2024, "SVD-LLM"; the output side as

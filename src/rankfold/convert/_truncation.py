@@ -17,7 +17,7 @@ __all__ = ["PlainTruncation", "Truncation", "core_energies"]
 class Truncation(Protocol):
     """Approximates the weight that some layers share.
 
-    Arguments:
+    Attributes:
         calibrated: whether its energies estimate a loss, on one scale for all weights.
     """
 

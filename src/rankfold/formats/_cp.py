@@ -223,7 +223,7 @@ class CP(Format):
         return self._cast(shifted((weights * signs).to(self.device), largest), columns)
 
     def permute(self, modes: Sequence[int]) -> "CP":
-        """The tensor with its modes in another order, as :meth:`torch.Tensor.permute`.
+        """The tensor with its modes in another order, as ``torch.Tensor.permute``.
 
         Arguments:
             modes: all modes 0..d-1, each once.

@@ -252,7 +252,7 @@ class Tucker(Format):
         return self.orthonormalize()
 
     def permute(self, modes: Sequence[int]) -> "Tucker":
-        """The tensor with its modes in another order, as :meth:`torch.Tensor.permute`.
+        """The tensor with its modes in another order, as ``torch.Tensor.permute``.
 
         Arguments:
             modes: all modes 0..d-1, each once.

@@ -272,8 +272,8 @@ class ConvTranspose2d(_Conv):
     """``nn.ConvTranspose2d`` with a Tucker weight.
 
     Arguments:
-        in_channels, out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation,
-            padding_mode, device, dtype: as of ``nn.ConvTranspose2d``.
+        in_channels, out_channels, kernel_size, stride, padding, output_padding, groups: as of ``nn.ConvTranspose2d``.
+        bias, dilation, padding_mode, device, dtype: likewise.
         rank: one number, one per factorised mode, or a rank policy.
         modes: modes of the weight to factorise: 0 input channels, 1 output channels, 2 and 3 the window.
         generator: source of the random initial values; None is torch's global one.

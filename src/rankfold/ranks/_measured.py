@@ -71,7 +71,7 @@ class LayerUse:
 class MeasuredPolicy(Protocol):
     """A policy that wants to know how the model calls its layers; ``factorize`` runs the model for it.
 
-    Arguments:
+    Attributes:
         example_inputs: what to run the model on, or None for not at all.
         training: whether the layers matter in training, where gradients flow, or in evaluation.
     """
