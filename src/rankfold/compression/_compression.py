@@ -3,7 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rankfold.convert import text_table
+from rankfold._display import (
+    NAME,
+    Grid,
+    Note,
+    View,
+    notebook_html,
+    share_left,
+    shortened,
+    sizes,
+    terminal_text,
+)
 
 __all__ = ["CompressedLayer", "Compression"]
 
@@ -37,9 +47,9 @@ class CompressedLayer:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Compression:
-    """What :func:`rankfold.compress` did, layer by layer; ``print`` shows it as a table.
+    """What :func:`rankfold.compress` did, layer by layer; ``print`` and notebooks show it as a table.
 
     Arguments:
         layers: one row per layer that could have been meant.
@@ -78,27 +88,38 @@ class Compression:
         return len(self.layers)
 
     def __str__(self) -> str:
-        header = ("layer", "kind", "shape", "modes", "ranks", "before", "after", "error", "weighted", "note")
-        rows = [
+        return terminal_text(self._view, repr(self))
+
+    def __repr__(self) -> str:
+        return f"<Compression: {self._summary()}; print shows them>"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self._view, repr(self))
+
+    def _summary(self) -> str:
+        return (
+            f"{len(self.compressed)} of {len(self)} layers compressed, {self.parameters_before:,} -> "
+            f"{self.parameters_after:,} parameters ({self.share:.1%})"
+        )
+
+    def _view(self) -> View:
+        columns = ("layer", "kind", "shape", "modes", "ranks", "before", "after", "error", "weighted", "note")
+        rows = tuple(
             (
-                layer.name,
-                layer.kind,
-                "x".join(map(str, layer.shape)),
+                shortened(layer.name, NAME),
+                shortened(layer.kind, NAME),
+                sizes(layer.shape),
                 ",".join(map(str, layer.modes)) or "-",
-                "x".join(map(str, layer.ranks)) or "-",
+                sizes(layer.ranks) if layer.ranks else "-",
                 f"{layer.parameters_before:,}",
-                f"{layer.parameters_after:,}",
+                share_left(layer.parameters_before, layer.parameters_after),
                 "-" if layer.reason else f"{layer.error:.3f}",
                 "-" if layer.reason or layer.weighted_error is None else f"{layer.weighted_error:.3f}",
                 layer.reason or "",
             )
             for layer in self.layers
-        ]
-        lines = [
-            text_table(header, rows, numbers=(5, 6, 7, 8)),
-            f"{len(self.compressed)} of {len(self)} layers compressed, {self.parameters_before:,} -> "
-            f"{self.parameters_after:,} parameters ({self.share:.1%})",
-        ]
+        )
+        blocks = [Grid(columns, rows, numbers=(5, 6, 7, 8), what="layers"), Note(self._summary())]
         if self.output_change is not None:
-            lines.append(f"the outputs change by {self.output_change:.1e} in relative norm")
-        return "\n".join(lines)
+            blocks.append(Note(f"the outputs change by {self.output_change:.1e} in relative norm"))
+        return View("Compression", tuple(blocks))

@@ -3,7 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rankfold.convert._table import text_table
+from rankfold._display import (
+    NAME,
+    Grid,
+    Note,
+    View,
+    notebook_html,
+    share_left,
+    shortened,
+    sizes,
+    terminal_text,
+)
 
 __all__ = ["Conversion", "ConvertedLayer"]
 
@@ -31,9 +41,9 @@ class ConvertedLayer:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Conversion:
-    """What :func:`rankfold.factorize` did, layer by layer; ``print`` shows it as a table.
+    """What :func:`rankfold.factorize` did, layer by layer; ``print`` and notebooks show it as a table.
 
     Arguments:
         layers: one row per layer that could have been meant.
@@ -70,23 +80,34 @@ class Conversion:
         return len(self.layers)
 
     def __str__(self) -> str:
-        header = ("layer", "kind", "shape", "ranks", "before", "after", "note")
-        rows = [
+        return terminal_text(self._view, repr(self))
+
+    def __repr__(self) -> str:
+        return f"<Conversion: {self._summary()}; print shows them>"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self._view, repr(self))
+
+    def _summary(self) -> str:
+        done = f"{len(self.converted)} of {len(self)} layers factorised"
+        return f"{done}, {self.compression:.1%} fewer parameters in them"
+
+    def _view(self) -> View:
+        columns = ("layer", "kind", "shape", "ranks", "before", "after", "note")
+        rows = tuple(
             (
-                layer.name,
-                layer.kind,
-                "x".join(map(str, layer.shape)),
-                "-" if layer.ranks is None else "x".join(map(str, layer.ranks)),
+                shortened(layer.name, NAME),
+                shortened(layer.kind, NAME),
+                sizes(layer.shape),
+                "-" if layer.ranks is None else sizes(layer.ranks),
                 f"{layer.parameters_before:,}",
-                f"{layer.parameters_after:,}",
+                share_left(layer.parameters_before, layer.parameters_after),
                 layer.reason or "",
             )
             for layer in self.layers
-        ]
-        lines = [text_table(header, rows, numbers=(4, 5))]
-        lines.append(
-            f"{len(self.converted)} of {len(self)} layers factorised, {self.compression:.1%} fewer parameters in them"
         )
-        if self.parity_error is not None:
-            lines.append(f"parity error {self.parity_error:.1e}, output change {self.output_change:.1e}")
-        return "\n".join(lines)
+        measured = {"parity error": self.parity_error, "output change": self.output_change}
+        changes = [f"{name} {value:.1e}" for name, value in measured.items() if value is not None]
+        notes = [self._summary(), ", ".join(changes)]
+        table = Grid(columns, rows, numbers=(4, 5), what="layers")
+        return View("Conversion", (table, *(Note(text) for text in notes if text)))

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rankfold._display import Grid, View, notebook_html, terminal_text
 from rankfold.ranks import Call
 
 __all__ = ["Timings", "measure", "time_layers"]
@@ -26,13 +27,28 @@ _MOST_REPEATS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Seconds per call of each side in each round.
+    """Seconds per call of each side in each round; ``print`` and notebooks show their medians.
 
     Arguments:
         rounds: for each side its times, one per round.
     """
 
     rounds: tuple[tuple[float, ...], ...]
+
+    def __str__(self) -> str:
+        return terminal_text(self._view, repr(self))
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self._view, repr(self))
+
+    def _view(self) -> View:
+        rows = []
+        for side in range(len(self.rounds)):
+            ratios = self.ratios(side)
+            share = f"{self.ratio(side):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})"
+            rows.append((str(side), f"{1000 * self.seconds(side):.4g}", share))
+        columns = ("side", "milliseconds", "times side 0 (over the rounds)")
+        return View("Timings", (Grid(columns, tuple(rows), numbers=(0, 1, 2), what="sides"),))
 
     def __add__(self, other: "Timings") -> "Timings":
         """Times of the same sides at more work."""

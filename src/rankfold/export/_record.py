@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from rankfold._display import Facts, View, notebook_html, terminal_text
+
 __all__ = ["ExportRecord"]
 
 
 @dataclass(frozen=True, slots=True)
 class ExportRecord:
-    """One exported file and how far its outputs are from those of the model.
+    """One exported file and how far its outputs are from those of the model; ``print`` and notebooks show a table.
 
     Arguments:
         path: the file.
@@ -31,3 +33,26 @@ class ExportRecord:
     batch_sizes: tuple[int, ...]
     dynamic_batch: bool
     opset: int | None = None
+
+    def __str__(self) -> str:
+        return terminal_text(self._view, repr(self))
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self._view, repr(self))
+
+    def _view(self) -> View:
+        sizes = ", ".join(map(str, self.batch_sizes))
+        taken = "any number" if self.dynamic_batch else "only as many as compared"
+        facts = (
+            ("file", str(self.path)),
+            ("format", self.format if self.opset is None else f"{self.format}, opset {self.opset}"),
+            ("bytes", f"{self.size_bytes:,}"),
+            (
+                "largest difference",
+                f"{self.absolute_difference:.2g}, {self.relative_difference:.2g} of the outputs; "
+                f"allowed are {self.tolerance:.2g}",
+            ),
+            ("rows compared", sizes),
+            ("rows it takes", taken),
+        )
+        return View("ExportRecord", (Facts(facts),))

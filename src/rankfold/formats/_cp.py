@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from rankfold._display import Block
 from rankfold._errors import NonFiniteError, ShapeError
 from rankfold.formats._checks import as_tensor, check_one_of, check_permutation, ranks_within
 from rankfold.formats._cp_eliminate import component_root, eliminate
@@ -15,6 +16,7 @@ from rankfold.formats._format import Format
 from rankfold.formats._outer import balanced_outer
 from rankfold.formats._scale import scaled, shifted
 from rankfold.formats._tucker import Tucker
+from rankfold.formats._views import component_blocks
 
 __all__ = ["CP"]
 
@@ -316,6 +318,12 @@ class CP(Format):
             exponent = exponent + shift
         largest = _largest(exponent)
         return CP(row[0] * torch.exp2(exponent - largest), tuple(factors)), largest
+
+    def _work(self) -> int:
+        return self.num_parameters * self.rank
+
+    def _blocks(self, known: bool) -> list[Block]:
+        return component_blocks(self.normalize().weights) if known else []
 
     def _dot(self, other: Format) -> Tensor:
         return self.weights @ other._along(self.factors)

@@ -7,8 +7,10 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
+from rankfold._display import Block, View, notebook_html
 from rankfold._errors import ShapeError
 from rankfold.formats._scale import shifted
+from rankfold.formats._views import format_view
 
 __all__ = ["Format"]
 
@@ -63,6 +65,18 @@ class Format(ABC):
     @abstractmethod
     def _dot(self, other: "Format") -> Tensor:
         """Inner product with a format that does not lead this one."""
+
+    @abstractmethod
+    def _work(self) -> int:
+        """Multiplications that the norm and what is shown in a notebook take, about."""
+
+    def _blocks(self, known: bool) -> Sequence[Block]:
+        """What a notebook shows beside shape, ranks and size.
+
+        Arguments:
+            known: whether the stored numbers may be looked at.
+        """
+        return ()
 
     def _along(self, factors: Sequence[Tensor]) -> Tensor:
         """Inner products with the R rank-one tensors of CP factors, ``(R,)``."""
@@ -160,6 +174,12 @@ class Format(ABC):
             f"{type(self).__name__}(shape={self.shape}, {self._ranks_text()}, "
             f"{str(self.dtype).removeprefix('torch.')}{place})"
         )
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self._view, repr(self))
+
+    def _view(self) -> View:
+        return format_view(self)
 
     def _ranks_text(self) -> str:
         return f"ranks={self.ranks}"

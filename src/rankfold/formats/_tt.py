@@ -9,12 +9,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from rankfold._display import Block
 from rankfold._errors import OptionError, ShapeError
 from rankfold.formats._checks import as_tensor, check_dense, check_one_of, ranks_within
 from rankfold.formats._format import Format
 from rankfold.formats._scale import scaled, shifted
 from rankfold.formats._tt_sweeps import left_to_right, right_to_left, split_dense, truncated
 from rankfold.formats._tucker import Tucker
+from rankfold.formats._views import train_blocks
 
 __all__ = ["TT"]
 
@@ -295,6 +297,14 @@ class TT(Format):
             cores.append(work / 2.0**growth)
             exponents.append(exponent + growth)
         return TT(tuple(cores)), torch.stack(exponents).sum()
+
+    def _work(self) -> int:
+        passed = sum(core.numel() * (core.shape[0] + core.shape[2]) for core in self.cores)
+        return 2 * passed + 5 * sum(rank**3 for rank in self.ranks)
+
+    def _blocks(self, known: bool) -> list[Block]:
+        value, exponent = self._scaled() if known else (self, None)
+        return train_blocks(value.cores, exponent)
 
     def _dot(self, other: Format) -> Tensor:
         assert isinstance(other, TT)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from rankfold._display import Block
 from rankfold._errors import ShapeError
 from rankfold.formats._checks import as_tensor, check_dense, check_one_of, check_permutation
 from rankfold.formats._format import Format
@@ -18,6 +19,7 @@ from rankfold.formats._scale import scaled
 from rankfold.formats._shapes import checked_modes, checked_ranks
 from rankfold.formats._signs import sign_of_largest
 from rankfold.formats._truncation import truncate_cores
+from rankfold.formats._views import tucker_blocks
 from rankfold.linalg import (
     augment,
     mode_product,
@@ -400,6 +402,15 @@ class Tucker(Format):
         pairs = [scaled(tensor) for tensor in self.tensors]
         exponent = torch.stack([exponent for _, exponent in pairs]).sum()
         return self._rebuilt([tensor for tensor, _ in pairs]), exponent
+
+    def _work(self) -> int:
+        ranks = [self.ranks[mode] for mode in self.modes]
+        bases = sum(factor.numel() * factor.shape[1] for factor in self.factors if factor is not None)
+        return bases + self.core.numel() * sum(ranks) * len(ranks) + 5 * sum(rank**3 for rank in ranks)
+
+    def _blocks(self, known: bool) -> list[Block]:
+        value, exponent = self._scaled() if known else (self, None)
+        return tucker_blocks(value.core, value.factors, exponent)
 
     def _dot(self, other: Format) -> Tensor:
         matrices = {mode: factor.mT for mode, factor in enumerate(self.factors) if factor is not None}

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
+from rankfold._display import duration, finite
 from rankfold.report._quantities import count
 from rankfold.report._tables import sizes
 from rankfold.report.page._blocks import Cell, Fact, Quantity, Table
-from rankfold.report.page._numbers import duration, finite
 from rankfold.report.page._training_record import TrainingRecord
 
 __all__ = ["advice", "differing_settings", "runs_table", "training_facts", "twin_of"]

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from rankfold._display import finite
 from rankfold.report._tables import sizes
 from rankfold.report.page._blocks import Block, Code, Group, Items, Page, Section, Text
-from rankfold.report.page._numbers import finite
 from rankfold.report.page._rank_charts import rank_blocks, spectrum_blocks
 from rankfold.report.page._training_charts import cost_blocks, layers_beside, learning_charts
 from rankfold.report.page._training_facts import (

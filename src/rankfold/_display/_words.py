@@ -2,10 +2,12 @@
 
 import re
 
-__all__ = ["AXIS_NAME", "shortened", "visible"]
+__all__ = ["AXIS_NAME", "NAME", "one_line", "shortened", "visible"]
 
 #: Letters that fit below a chart.
 AXIS_NAME = 44
+#: Letters of a name in a table, longer than any in common networks.
+NAME = 80
 
 # C0 and C1 controls except tab and newline, which HTML forbids; lone surrogates, which UTF-8 cannot hold; marks
 # that reorder the text around them (Unicode Standard Annex 9) or show nothing at all.
@@ -28,6 +30,16 @@ def visible(text: str) -> str:
         'conv[U+202E]1'
     """
     return _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
+
+
+def one_line(text: str) -> str:
+    """What :func:`visible` gives, with tabs and ends of lines written as their numbers too.
+
+    Example:
+        >>> one_line("conv" + chr(10) + "1")
+        'conv[U+000A]1'
+    """
+    return visible(text).replace("\t", "[U+0009]").replace("\n", "[U+000A]")
 
 
 def shortened(text: str, most: int) -> str:
