@@ -3,7 +3,6 @@
 from rankfold._display._cells import share_left
 from rankfold._display._html import html_of
 from rankfold._display._numbers import data_number, duration, finite, shown_number, sizes, tick_number
-from rankfold._display._show import notebook_html, terminal_text
 from rankfold._display._svg import element, number, path, written
 from rankfold._display._text import text_of, text_table
 from rankfold._display._view import Bar, Block, Cell, Curve, Drawn, Facts, Grid, Note, View
@@ -26,7 +25,6 @@ __all__ = [
     "element",
     "finite",
     "html_of",
-    "notebook_html",
     "number",
     "one_line",
     "path",
@@ -34,7 +32,6 @@ __all__ = [
     "shortened",
     "shown_number",
     "sizes",
-    "terminal_text",
     "text_of",
     "text_table",
     "tick_number",

@@ -10,6 +10,7 @@ from rankfold._display._words import one_line
 __all__ = ["html_of"]
 
 _OPEN = 20  # rows of a table that is not folded away, about half a screen
+_SENTENCE = 24  # letters of what is read as a sentence and not as a name
 _MOST = 200  # rows that a table has at most; print has them all
 
 # Text takes the colours of the notebook, which is light or dark whatever the system is. Notebooks give tables looks of
@@ -22,6 +23,7 @@ white-space:normal;overflow-wrap:break-word;line-height:1.5}
 .rankfold th{font-weight:normal}
 .rankfold thead th{border-bottom:1px solid;font-weight:bold}
 .rankfold .n{text-align:right;white-space:nowrap}
+.rankfold .t{min-width:12em}
 .rankfold .m>*{font-weight:bold}
 .rankfold p{margin:.4em 0}
 .rankfold .w{border-left:4px solid #d9822b;padding-left:.6em}
@@ -60,7 +62,7 @@ def _block(block: Block) -> str:
 
 def _table(grid: Grid) -> Iterator[str]:
     heads = (
-        f'<th scope="col"{_side(column in grid.numbers)}>{_safe(name)}</th>'
+        f'<th scope="col"{" class=n" if column in grid.numbers else ""}>{_safe(name)}</th>'
         for column, name in enumerate(grid.columns)
     )
     yield f"<thead><tr>{''.join(heads)}</tr></thead><tbody>"
@@ -75,14 +77,9 @@ def _table(grid: Grid) -> Iterator[str]:
 
 
 def _cell(cell: Cell, column: int = 1, number: bool = False) -> str:
-    content = _safe(cell) if isinstance(cell, str) else _drawn(cell)
-    if column:
-        return f"<td{_side(number)}>{content}</td>"
-    return f'<th scope="row"{_side(number)}>{content}</th>'
-
-
-def _side(number: bool) -> str:
-    return " class=n" if number else ""
+    content, words = (_safe(cell), cell) if isinstance(cell, str) else (_drawn(cell), cell.text)
+    kind = " class=n" if number else " class=t" if len(words) > _SENTENCE else ""
+    return f"<td{kind}>{content}</td>" if column else f'<th scope="row"{kind}>{content}</th>'
 
 
 def _drawn(cell: Drawn) -> str:

@@ -12,6 +12,7 @@ _LENGTH, _THICK = 60, 8  # pixels
 _WIDTH, _HEIGHT = 96, 20
 _EDGE = 2  # so that no line is cut
 _POINTS = 48  # of a curve, one for two pixels
+_LEAST = 0.1  # powers of ten from bottom to top, so that what hardly changes does not look as if it did
 
 
 def drawn_bar(bar: Bar) -> str:
@@ -51,6 +52,8 @@ def drawn_curve(curve: Curve) -> str:
     known = [height for height in heights if height is not None]
     left, right = (places[0], places[-1]) if places else (0.0, 0.0)
     top, bottom = (max(known), min(known)) if known else (0.0, 0.0)
+    spare = max(_LEAST - (top - bottom), 0.0) / 2
+    top, bottom = top + spare, bottom - spare
     points = [
         None
         if height is None

@@ -2,18 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from rankfold._display import (
-    NAME,
-    Grid,
-    Note,
-    View,
-    notebook_html,
-    share_left,
-    shortened,
-    sizes,
-    terminal_text,
-)
+from rankfold._shown import Printed
+
+if TYPE_CHECKING:
+    from rankfold._display import View
 
 __all__ = ["CompressedLayer", "Compression"]
 
@@ -48,7 +42,7 @@ class CompressedLayer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Compression:
+class Compression(Printed):
     """What :func:`rankfold.compress` did, layer by layer; ``print`` and notebooks show it as a table.
 
     Arguments:
@@ -87,14 +81,8 @@ class Compression:
     def __len__(self) -> int:
         return len(self.layers)
 
-    def __str__(self) -> str:
-        return terminal_text(self._view, repr(self))
-
     def __repr__(self) -> str:
         return f"<Compression: {self._summary()}; print shows them>"
-
-    def _repr_html_(self) -> str:
-        return notebook_html(self._view, repr(self))
 
     def _summary(self) -> str:
         return (
@@ -102,7 +90,9 @@ class Compression:
             f"{self.parameters_after:,} parameters ({self.share:.1%})"
         )
 
-    def _view(self) -> View:
+    def _view(self) -> "View":
+        from rankfold._display import NAME, Grid, Note, View, share_left, shortened, sizes
+
         columns = ("layer", "kind", "shape", "modes", "ranks", "before", "after", "error", "weighted", "note")
         rows = tuple(
             (

@@ -2,18 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from rankfold._display import (
-    NAME,
-    Grid,
-    Note,
-    View,
-    notebook_html,
-    share_left,
-    shortened,
-    sizes,
-    terminal_text,
-)
+from rankfold._shown import Printed
+
+if TYPE_CHECKING:
+    from rankfold._display import View
 
 __all__ = ["Conversion", "ConvertedLayer"]
 
@@ -42,7 +36,7 @@ class ConvertedLayer:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Conversion:
+class Conversion(Printed):
     """What :func:`rankfold.factorize` did, layer by layer; ``print`` and notebooks show it as a table.
 
     Arguments:
@@ -79,20 +73,16 @@ class Conversion:
     def __len__(self) -> int:
         return len(self.layers)
 
-    def __str__(self) -> str:
-        return terminal_text(self._view, repr(self))
-
     def __repr__(self) -> str:
         return f"<Conversion: {self._summary()}; print shows them>"
-
-    def _repr_html_(self) -> str:
-        return notebook_html(self._view, repr(self))
 
     def _summary(self) -> str:
         done = f"{len(self.converted)} of {len(self)} layers factorised"
         return f"{done}, {self.compression:.1%} fewer parameters in them"
 
-    def _view(self) -> View:
+    def _view(self) -> "View":
+        from rankfold._display import NAME, Grid, Note, View, share_left, shortened, sizes
+
         columns = ("layer", "kind", "shape", "ranks", "before", "after", "note")
         rows = tuple(
             (

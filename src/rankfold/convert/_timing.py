@@ -7,13 +7,16 @@ from functools import reduce
 from math import ceil
 from operator import add
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from rankfold._display import Grid, View, notebook_html, terminal_text
+from rankfold._shown import Printed
 from rankfold.ranks import Call
+
+if TYPE_CHECKING:
+    from rankfold._display import View
 
 __all__ = ["Timings", "measure", "time_layers"]
 
@@ -26,7 +29,7 @@ _MOST_REPEATS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Timings:
+class Timings(Printed):
     """Seconds per call of each side in each round; ``print`` and notebooks show their medians.
 
     Arguments:
@@ -35,13 +38,9 @@ class Timings:
 
     rounds: tuple[tuple[float, ...], ...]
 
-    def __str__(self) -> str:
-        return terminal_text(self._view, repr(self))
+    def _view(self) -> "View":
+        from rankfold._display import Grid, View
 
-    def _repr_html_(self) -> str:
-        return notebook_html(self._view, repr(self))
-
-    def _view(self) -> View:
         rows = []
         for side in range(len(self.rounds)):
             ratios = self.ratios(side)

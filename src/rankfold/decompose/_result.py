@@ -1,11 +1,13 @@
 """What a decomposition answers."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rankfold._display import View, notebook_html, terminal_text
-from rankfold.decompose._views import components_view, decomposition_view
+from rankfold._shown import Printed
 from rankfold.formats import CP
+
+if TYPE_CHECKING:
+    from rankfold._display import View
 
 __all__ = ["Agreement", "CPDecomposition", "Decomposition", "Degeneracy", "RankStep", "TracePoint"]
 
@@ -115,7 +117,7 @@ class Degeneracy:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Decomposition:
+class Decomposition(Printed):
     """A tensor in a format, and how well it fits; ``print`` and notebooks show it as tables.
 
     Arguments:
@@ -130,13 +132,9 @@ class Decomposition:
     method: str
     trace: tuple[TracePoint, ...] = field(default=(), repr=False)
 
-    def __str__(self) -> str:
-        return terminal_text(self._view, repr(self))
+    def _view(self) -> "View":
+        from rankfold.decompose._views import decomposition_view
 
-    def _repr_html_(self) -> str:
-        return notebook_html(self._view, repr(self))
-
-    def _view(self) -> View:
         return decomposition_view(self)
 
 
@@ -166,5 +164,7 @@ class CPDecomposition(Decomposition):
         """Number of components."""
         return self.tensor.rank
 
-    def _view(self) -> View:
+    def _view(self) -> "View":
+        from rankfold.decompose._views import components_view
+
         return components_view(self)

@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rankfold._display import Facts, View, notebook_html, terminal_text
+from rankfold._shown import Printed
+
+if TYPE_CHECKING:
+    from rankfold._display import View
 
 __all__ = ["ExportRecord"]
 
 
 @dataclass(frozen=True, slots=True)
-class ExportRecord:
+class ExportRecord(Printed):
     """One exported file and how far its outputs are from those of the model; ``print`` and notebooks show a table.
 
     Arguments:
@@ -34,13 +38,9 @@ class ExportRecord:
     dynamic_batch: bool
     opset: int | None = None
 
-    def __str__(self) -> str:
-        return terminal_text(self._view, repr(self))
+    def _view(self) -> "View":
+        from rankfold._display import Facts, View
 
-    def _repr_html_(self) -> str:
-        return notebook_html(self._view, repr(self))
-
-    def _view(self) -> View:
         sizes = ", ".join(map(str, self.batch_sizes))
         taken = "any number" if self.dynamic_batch else "only as many as compared"
         facts = (

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from rankfold._display import Block
 from rankfold._errors import NonFiniteError, ShapeError
 from rankfold.formats._checks import as_tensor, check_one_of, check_permutation, ranks_within
 from rankfold.formats._cp_eliminate import component_root, eliminate
@@ -16,7 +15,9 @@ from rankfold.formats._format import Format
 from rankfold.formats._outer import balanced_outer
 from rankfold.formats._scale import scaled, shifted
 from rankfold.formats._tucker import Tucker
-from rankfold.formats._views import component_blocks
+
+if TYPE_CHECKING:
+    from rankfold._display import Block
 
 __all__ = ["CP"]
 
@@ -322,7 +323,9 @@ class CP(Format):
     def _work(self) -> int:
         return self.num_parameters * self.rank
 
-    def _blocks(self, known: bool) -> list[Block]:
+    def _blocks(self, known: bool) -> "list[Block]":
+        from rankfold.formats._views import component_blocks
+
         return component_blocks(self.normalize().weights) if known else []
 
     def _dot(self, other: Format) -> Tensor:

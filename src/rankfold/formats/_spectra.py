@@ -30,7 +30,7 @@ def mode_spectra(core: Tensor, factors: Mapping[int, Tensor]) -> dict[int, Tenso
         tensor([3., 2.], dtype=torch.float64)
     """
     if core.numel() == 0:
-        return {mode: torch.zeros(core.shape[mode], dtype=torch.float64) for mode in factors}
+        return {mode: torch.zeros(core.shape[mode], dtype=torch.float64, device="cpu") for mode in factors}
     grams = {mode: factor.mT @ factor for mode, factor in factors.items()}
     found = {}
     for mode, gram in grams.items():
@@ -66,7 +66,7 @@ def _singular(left: Tensor, right: Tensor) -> Tensor:
     """Singular values of A Bᵀ from AᵀA and BᵀB, both (r, r), which alone come to the CPU."""
     a, b = (gram.cpu().double() for gram in (left, right))
     if not bool(a.isfinite().all() & b.isfinite().all()):
-        return torch.full((len(a),), torch.nan, dtype=torch.float64)
+        return a.new_full((len(a),), torch.nan)
     squares, vectors = torch.linalg.eigh((a + a.mT) / 2)
     root = vectors * squares.clamp_min(0).sqrt()
     inner = root.mT @ b @ root

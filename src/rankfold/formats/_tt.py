@@ -4,19 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import log2
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from rankfold._display import Block
 from rankfold._errors import OptionError, ShapeError
 from rankfold.formats._checks import as_tensor, check_dense, check_one_of, ranks_within
 from rankfold.formats._format import Format
 from rankfold.formats._scale import scaled, shifted
 from rankfold.formats._tt_sweeps import left_to_right, right_to_left, split_dense, truncated
 from rankfold.formats._tucker import Tucker
-from rankfold.formats._views import train_blocks
+
+if TYPE_CHECKING:
+    from rankfold._display import Block
 
 __all__ = ["TT"]
 
@@ -302,7 +303,9 @@ class TT(Format):
         passed = sum(core.numel() * (core.shape[0] + core.shape[2]) for core in self.cores)
         return 2 * passed + 5 * sum(rank**3 for rank in self.ranks)
 
-    def _blocks(self, known: bool) -> list[Block]:
+    def _blocks(self, known: bool) -> "list[Block]":
+        from rankfold.formats._views import train_blocks
+
         value, exponent = self._scaled() if known else (self, None)
         return train_blocks(value.cores, exponent)
 

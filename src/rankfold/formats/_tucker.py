@@ -6,12 +6,11 @@ W = C x_1 U_1 ... x_d U_d with factors U_i (n_i x r_i) and core C (r_1 x ... x r
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from rankfold._display import Block
 from rankfold._errors import ShapeError
 from rankfold.formats._checks import as_tensor, check_dense, check_one_of, check_permutation
 from rankfold.formats._format import Format
@@ -19,7 +18,6 @@ from rankfold.formats._scale import scaled
 from rankfold.formats._shapes import checked_modes, checked_ranks
 from rankfold.formats._signs import sign_of_largest
 from rankfold.formats._truncation import truncate_cores
-from rankfold.formats._views import tucker_blocks
 from rankfold.linalg import (
     augment,
     mode_product,
@@ -30,6 +28,9 @@ from rankfold.linalg import (
     truncated_hosvd,
     unfold,
 )
+
+if TYPE_CHECKING:
+    from rankfold._display import Block
 
 __all__ = ["Tucker"]
 
@@ -408,7 +409,9 @@ class Tucker(Format):
         bases = sum(factor.numel() * factor.shape[1] for factor in self.factors if factor is not None)
         return bases + self.core.numel() * sum(ranks) * len(ranks) + 5 * sum(rank**3 for rank in ranks)
 
-    def _blocks(self, known: bool) -> list[Block]:
+    def _blocks(self, known: bool) -> "list[Block]":
+        from rankfold.formats._views import tucker_blocks
+
         value, exponent = self._scaled() if known else (self, None)
         return tucker_blocks(value.core, value.factors, exponent)
 

@@ -20,6 +20,7 @@ __all__ = ["component_blocks", "format_view", "train_blocks", "tucker_blocks"]
 # Choices of this library: on one core of a busy machine a display then takes a quarter of a second at most.
 _MOST_WORK = 1_000_000_000  # multiplications in float64
 _MOST_NUMBERS = 1_000_000  # stored, which are gone through several times
+_MOST_MODES = 50
 
 _WRITTEN = 10**15  # larger numbers of entries are given as powers of ten
 _ROWS = 12  # of modes or components, which still leaves the cell below in sight
@@ -52,7 +53,7 @@ def _reason(value: "Format") -> str | None:
     """Why nothing is computed from the numbers, or None."""
     if value.device.type == "meta":
         return "A tensor on the device meta holds no numbers."
-    if value.num_parameters > _MOST_NUMBERS or value._work() > _MOST_WORK:
+    if value.num_parameters > _MOST_NUMBERS or value.order > _MOST_MODES or value._work() > _MOST_WORK:
         return "Too large to compute norms and spectra for a display."
     return None
 
