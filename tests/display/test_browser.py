@@ -17,7 +17,8 @@ THEMES = {
 SURROUNDINGS = """
 body{margin:0;padding:8px;font:13px/1.4 sans-serif}
 .output table{table-layout:fixed;margin-left:auto;margin-right:auto;font-size:12px;border:none}
-.output td,.output th,.output tr{text-align:right;vertical-align:middle;padding:.5em;white-space:nowrap}
+.output td,.output th,.output tr{vertical-align:middle;padding:.5em;white-space:nowrap}
+.output:not(.markdown) td,.output:not(.markdown) th,.output:not(.markdown) tr{text-align:right}
 .output{margin-bottom:16px}
 """
 
@@ -88,6 +89,12 @@ def test_nothing_overlaps_and_all_is_read(visit, everything, theme, width):
         "return [...document.querySelectorAll('.rankfold')].filter(e => e.scrollWidth > e.clientWidth).length"
     )
     assert width == 320 or driver.execute_script(scrolled) == 0
+
+
+def test_the_looks_of_the_notebook_do_not_win(visit):
+    driver = visit([EXAMPLES["conversion"]()], "jupyterlab light", 1200)
+    sides = "return [...document.querySelectorAll('tbody tr:first-child > *')].map(e => getComputedStyle(e).textAlign)"
+    assert driver.execute_script(sides) == ["left"] * 4 + ["right"] * 2 + ["left"]
 
 
 def test_a_picture_has_the_colour_of_the_text(visit, everything):

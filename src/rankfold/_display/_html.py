@@ -13,23 +13,24 @@ _OPEN = 20  # rows of a table that is not folded away, about half a screen
 _SENTENCE = 24  # letters of what is read as a sentence and not as a name
 _MOST = 200  # rows that a table has at most; print has them all
 
-# Text takes the colours of the notebook, which is light or dark whatever the system is. Notebooks give tables looks of
-# their own, so what matters is said here. The orange of warnings stands out from white and from black.
+# Text takes the colours of the notebook, which is light or dark whatever the system is; the orange of warnings stands
+# out from white and from black. Notebooks give tables looks of their own, JupyterLab by two classes and a tag, so what
+# matters is said here by two classes, later.
 _STYLE = """
-.rankfold{overflow-x:auto;max-width:100%}
-.rankfold table{border-collapse:collapse;border:0;margin:.4em 0;table-layout:auto;font-size:inherit}
-.rankfold th,.rankfold td{border:0;padding:.1em 1em .1em 0;text-align:left;vertical-align:top;max-width:30em;
+&{overflow-x:auto;max-width:100%}
+& table{border-collapse:collapse;border:0;margin:.4em 0;table-layout:auto;font-size:inherit}
+& th,& td{border:0;padding:.1em 1em .1em 0;text-align:left;vertical-align:top;max-width:30em;
 white-space:normal;overflow-wrap:break-word;line-height:1.5}
-.rankfold th{font-weight:normal}
-.rankfold thead th{border-bottom:1px solid;font-weight:bold}
-.rankfold .n{text-align:right;white-space:nowrap}
-.rankfold .t{min-width:12em}
-.rankfold .m>*{font-weight:bold}
-.rankfold p{margin:.4em 0}
-.rankfold .w{border-left:4px solid #d9822b;padding-left:.6em}
-.rankfold svg{vertical-align:middle;margin-left:.5em}
-.rankfold summary{cursor:pointer}
-""".replace("\n", "")
+& th{font-weight:normal}
+& thead th{border-bottom:1px solid;font-weight:bold}
+& .n{text-align:right;white-space:nowrap}
+& .t{min-width:12em}
+& .m>*{font-weight:bold}
+& p{margin:.4em 0}
+& .w{border-left:4px solid #d9822b;padding-left:.6em}
+& svg{vertical-align:middle;margin-left:.5em}
+& summary{cursor:pointer}
+""".replace("\n", "").replace("&", ".rankfold.rankfold")
 
 
 def html_of(view: View) -> str:

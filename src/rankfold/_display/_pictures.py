@@ -2,7 +2,7 @@
 
 from math import isfinite, log10
 
-from rankfold._display._svg import element, path, written
+from rankfold._display._svg import element, path
 from rankfold._display._view import Bar, Curve
 from rankfold._display._words import one_line
 
@@ -60,9 +60,10 @@ def drawn_curve(curve: Curve) -> str:
         else (_along(place - left, right - left, _WIDTH), _along(top - height, top - bottom, _HEIGHT))
         for place, height in zip(places, heights, strict=True)
     ]
-    words = element("title", written(one_line(curve.words)))
     line = element("path", d=path(points), fill="none", stroke="currentColor", stroke_width=1.5)
-    return element("svg", words + line, width=_WIDTH, height=_HEIGHT, role="img")
+    # An attribute and no title: where pictures are taken out, as on GitHub, the words of a title stay behind.
+    words = one_line(curve.words)
+    return element("svg", line, width=_WIDTH, height=_HEIGHT, role="img", aria_label=words)
 
 
 def _height(value: float) -> float | None:
