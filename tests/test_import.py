@@ -24,6 +24,7 @@ HEAVY = (
     "torch.onnx",
     "onnx",
     "onnxruntime",
+    "rankfold._display",
     "rankfold.export",
     "rankfold.cli",
     "rankfold.data",

@@ -31,3 +31,8 @@ def test_names_are_taken_once() -> None:
     with pytest.raises(OptionError, match="'pear' is registered already"):
         registry.add(Fruit("pear"))
     assert len(registry) == 1
+
+
+def test_reads_as_a_list_of_names() -> None:
+    assert repr(Registry("fruit", Fruit("pear"), Fruit("apple"))) == "<Registry, fruit: apple, pear>"
+    assert repr(Registry[Fruit]("fruit")) == "<Registry, fruit: empty>"

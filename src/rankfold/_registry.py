@@ -47,6 +47,9 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             known = ", ".join(sorted(self._entries))
             raise OptionError(f"{self.kind}: got {name!r}, known are {known}; choose one of these.") from None
 
+    def __repr__(self) -> str:
+        return f"<Registry, {self.kind}: {', '.join(sorted(self._entries)) or 'empty'}>"
+
     def __contains__(self, name: object) -> bool:
         return name in self._entries
 

@@ -14,6 +14,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from rankfold import OptionError, ShapeError
 from rankfold.estimators import CPDecomposer, TuckerDecomposer
+from rankfold.testing import assert_notebook_html
 
 SHAPE = (12, 5, 4, 3)
 
@@ -208,3 +209,11 @@ def test_without_scikit_learn():
         "ImportError: rankfold.estimators needs scikit-learn, which is not installed; "
         "pip install 'rankfold[estimators]'."
     )
+
+
+def test_notebooks_show_the_estimator_as_scikit_learn_does_and_the_result_as_we_do(estimator):
+    assert type(estimator).__name__ in estimator._repr_html_()
+    found = estimator.fit(samples(positive=True)[0])
+    for shown in (found, make_pipeline(found)):
+        assert type(estimator).__name__ in shown._repr_html_()
+    assert "12x5x4x3" in assert_notebook_html(found.result_).text

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from rankfold._checkpoint._words import brief
+from rankfold._display import finite
 from rankfold._errors import CheckpointError
 from rankfold.report import LayerBench, RankBench, break_even_rank, verdict
 from rankfold.report.page import BenchRecord
-from rankfold.report.page._numbers import finite
 
 __all__ = ["BENCH_FORMAT", "holds_bench", "read_bench"]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from rankfold._checkpoint._words import brief
+from rankfold._display import finite
 from rankfold._errors import CheckpointError
 from rankfold.cli._compress_config import RECORD
 from rankfold.cli._compress_files import read_compression
 from rankfold.report import Costs
 from rankfold.report.page import CompressedLayerRecord, CompressionRecord, ModeSpectrum, NetworkCosts
-from rankfold.report.page._numbers import finite
 
 __all__ = ["read_compression_record"]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from rankfold._checkpoint._words import brief
+from rankfold._display import finite
 from rankfold._errors import CheckpointError
 from rankfold.report.page import StudyCheck, StudyRecord, StudyTable
-from rankfold.report.page._numbers import finite
 from rankfold.studies import Finding, verdict
 from rankfold.studies._card import allowed, held
 

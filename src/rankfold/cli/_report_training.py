@@ -8,6 +8,7 @@ import torch
 import rankfold
 from rankfold._checkpoint._file import read_file
 from rankfold._checkpoint._words import brief
+from rankfold._display import finite
 from rankfold._errors import CheckpointError, NonFiniteError, RankfoldError
 from rankfold.cli._optimizers import OPTIMIZERS
 from rankfold.cli._report_layers import layer_records
@@ -19,7 +20,6 @@ from rankfold.cli._words_of import words_of
 from rankfold.data import DATASETS
 from rankfold.models import build_model
 from rankfold.report.page import FailureRecord, LayerRecord, RankChange, TrainingRecord
-from rankfold.report.page._numbers import finite
 
 __all__ = ["read_training"]
 

@@ -2,8 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from rankfold.convert import text_table
+from rankfold._shown import Printed
+
+if TYPE_CHECKING:
+    from rankfold._display import View
 
 __all__ = ["CompressedLayer", "Compression"]
 
@@ -37,9 +41,9 @@ class CompressedLayer:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compression:
-    """What :func:`rankfold.compress` did, layer by layer; ``print`` shows it as a table.
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Compression(Printed):
+    """What :func:`rankfold.compress` did, layer by layer; ``print`` and notebooks show it as a table.
 
     Arguments:
         layers: one row per layer that could have been meant.
@@ -77,28 +81,35 @@ class Compression:
     def __len__(self) -> int:
         return len(self.layers)
 
-    def __str__(self) -> str:
-        header = ("layer", "kind", "shape", "modes", "ranks", "before", "after", "error", "weighted", "note")
-        rows = [
+    def __repr__(self) -> str:
+        return f"<Compression: {self._summary()}; print shows them>"
+
+    def _summary(self) -> str:
+        return (
+            f"{len(self.compressed)} of {len(self)} layers compressed, {self.parameters_before:,} -> "
+            f"{self.parameters_after:,} parameters ({self.share:.1%})"
+        )
+
+    def _view(self) -> "View":
+        from rankfold._display import NAME, Grid, Note, View, share_left, shortened, sizes
+
+        columns = ("layer", "kind", "shape", "modes", "ranks", "before", "after", "error", "weighted", "note")
+        rows = tuple(
             (
-                layer.name,
-                layer.kind,
-                "x".join(map(str, layer.shape)),
+                shortened(layer.name, NAME),
+                shortened(layer.kind, NAME),
+                sizes(layer.shape),
                 ",".join(map(str, layer.modes)) or "-",
-                "x".join(map(str, layer.ranks)) or "-",
+                sizes(layer.ranks) if layer.ranks else "-",
                 f"{layer.parameters_before:,}",
-                f"{layer.parameters_after:,}",
+                share_left(layer.parameters_before, layer.parameters_after),
                 "-" if layer.reason else f"{layer.error:.3f}",
                 "-" if layer.reason or layer.weighted_error is None else f"{layer.weighted_error:.3f}",
                 layer.reason or "",
             )
             for layer in self.layers
-        ]
-        lines = [
-            text_table(header, rows, numbers=(5, 6, 7, 8)),
-            f"{len(self.compressed)} of {len(self)} layers compressed, {self.parameters_before:,} -> "
-            f"{self.parameters_after:,} parameters ({self.share:.1%})",
-        ]
+        )
+        blocks = [Grid(columns, rows, numbers=(5, 6, 7, 8), what="layers"), Note(self._summary())]
         if self.output_change is not None:
-            lines.append(f"the outputs change by {self.output_change:.1e} in relative norm")
-        return "\n".join(lines)
+            blocks.append(Note(f"the outputs change by {self.output_change:.1e} in relative norm"))
+        return View("Compression", tuple(blocks))

@@ -11,7 +11,6 @@ from rankfold.convert._orthogonalize import OrthogonalizedLayer, orthogonalize
 from rankfold.convert._parity import outputs, relative_difference, same_noise, tensors_in
 from rankfold.convert._policies import POLICIES, PolicyInfo, parse_policy
 from rankfold.convert._rules import RULES, ConversionRule
-from rankfold.convert._table import text_table
 from rankfold.convert._timing import Timings, time_layers
 from rankfold.convert._truncation import PlainTruncation, Truncation, core_energies
 from rankfold.convert._weight_views import weight_groups
@@ -46,7 +45,6 @@ __all__ = [
     "same_noise",
     "split_attention",
     "tensors_in",
-    "text_table",
     "time_layers",
     "weight_groups",
 ]

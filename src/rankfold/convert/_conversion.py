@@ -2,8 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from rankfold.convert._table import text_table
+from rankfold._shown import Printed
+
+if TYPE_CHECKING:
+    from rankfold._display import View
 
 __all__ = ["Conversion", "ConvertedLayer"]
 
@@ -31,9 +35,9 @@ class ConvertedLayer:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Conversion:
-    """What :func:`rankfold.factorize` did, layer by layer; ``print`` shows it as a table.
+@dataclass(frozen=True, slots=True, repr=False)
+class Conversion(Printed):
+    """What :func:`rankfold.factorize` did, layer by layer; ``print`` and notebooks show it as a table.
 
     Arguments:
         layers: one row per layer that could have been meant.
@@ -69,24 +73,31 @@ class Conversion:
     def __len__(self) -> int:
         return len(self.layers)
 
-    def __str__(self) -> str:
-        header = ("layer", "kind", "shape", "ranks", "before", "after", "note")
-        rows = [
+    def __repr__(self) -> str:
+        return f"<Conversion: {self._summary()}; print shows them>"
+
+    def _summary(self) -> str:
+        done = f"{len(self.converted)} of {len(self)} layers factorised"
+        return f"{done}, {self.compression:.1%} fewer parameters in them"
+
+    def _view(self) -> "View":
+        from rankfold._display import NAME, Grid, Note, View, share_left, shortened, sizes
+
+        columns = ("layer", "kind", "shape", "ranks", "before", "after", "note")
+        rows = tuple(
             (
-                layer.name,
-                layer.kind,
-                "x".join(map(str, layer.shape)),
-                "-" if layer.ranks is None else "x".join(map(str, layer.ranks)),
+                shortened(layer.name, NAME),
+                shortened(layer.kind, NAME),
+                sizes(layer.shape),
+                "-" if layer.ranks is None else sizes(layer.ranks),
                 f"{layer.parameters_before:,}",
-                f"{layer.parameters_after:,}",
+                share_left(layer.parameters_before, layer.parameters_after),
                 layer.reason or "",
             )
             for layer in self.layers
-        ]
-        lines = [text_table(header, rows, numbers=(4, 5))]
-        lines.append(
-            f"{len(self.converted)} of {len(self)} layers factorised, {self.compression:.1%} fewer parameters in them"
         )
-        if self.parity_error is not None:
-            lines.append(f"parity error {self.parity_error:.1e}, output change {self.output_change:.1e}")
-        return "\n".join(lines)
+        measured = {"parity error": self.parity_error, "output change": self.output_change}
+        changes = [f"{name} {value:.1e}" for name, value in measured.items() if value is not None]
+        notes = [self._summary(), ", ".join(changes)]
+        table = Grid(columns, rows, numbers=(4, 5), what="layers")
+        return View("Conversion", (table, *(Note(text) for text in notes if text)))

@@ -7,12 +7,16 @@ from functools import reduce
 from math import ceil
 from operator import add
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from rankfold._shown import Printed
 from rankfold.ranks import Call
+
+if TYPE_CHECKING:
+    from rankfold._display import View
 
 __all__ = ["Timings", "measure", "time_layers"]
 
@@ -25,14 +29,25 @@ _MOST_REPEATS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Timings:
-    """Seconds per call of each side in each round.
+class Timings(Printed):
+    """Seconds per call of each side in each round; ``print`` and notebooks show their medians.
 
     Arguments:
         rounds: for each side its times, one per round.
     """
 
     rounds: tuple[tuple[float, ...], ...]
+
+    def _view(self) -> "View":
+        from rankfold._display import Grid, View
+
+        rows = []
+        for side in range(len(self.rounds)):
+            ratios = self.ratios(side)
+            share = f"{self.ratio(side):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})"
+            rows.append((str(side), f"{1000 * self.seconds(side):.4g}", share))
+        columns = ("side", "milliseconds", "times side 0 (over the rounds)")
+        return View("Timings", (Grid(columns, tuple(rows), numbers=(0, 1, 2), what="sides"),))
 
     def __add__(self, other: "Timings") -> "Timings":
         """Times of the same sides at more work."""

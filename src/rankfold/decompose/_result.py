@@ -1,9 +1,13 @@
 """What a decomposition answers."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rankfold._shown import Printed
 from rankfold.formats import CP
+
+if TYPE_CHECKING:
+    from rankfold._display import View
 
 __all__ = ["Agreement", "CPDecomposition", "Decomposition", "Degeneracy", "RankStep", "TracePoint"]
 
@@ -62,6 +66,22 @@ class Agreement:
         """Whether the result is confirmed: an exact fit, or the same answer from two starts."""
         return self.exact or self.agreeing >= 2
 
+    @property
+    def sentence(self) -> str:
+        """How sure the result is, in words.
+
+        Example:
+            >>> Agreement(runs=5, agreeing=3, exact=False).sentence
+            'confirmed: 3 of 5 independent starts found these components'
+        """
+        if self.exact:
+            return "certain: the fit is exact, no better one exists"
+        if self.agreeing >= 2:
+            return f"confirmed: {self.agreeing} of {self.runs} independent starts found these components"
+        if self.runs == 1:
+            return "not checked: one start only; more restarts would tell"
+        return f"unsure: no two of {self.runs} independent starts agree; try more restarts or another rank"
+
 
 @dataclass(frozen=True, slots=True)
 class Degeneracy:
@@ -84,10 +104,21 @@ class Degeneracy:
         """Whether two components nearly cancel."""
         return self.smallest_cosine < -0.95
 
+    @property
+    def warning(self) -> str | None:
+        """A sentence if components nearly cancel, otherwise None."""
+        if not self.suspected:
+            return None
+        return (
+            f"warning: two components nearly cancel (cosine {self.smallest_cosine:.3f}, largest weight "
+            f"{self.largest_weight:.3g} times the model); there may be no best fit at this rank: "
+            "try a lower rank or nonnegative factors."
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Decomposition:
-    """A tensor in a format, and how well it fits.
+class Decomposition(Printed):
+    """A tensor in a format, and how well it fits; ``print`` and notebooks show it as tables.
 
     Arguments:
         tensor: the model, a :class:`~rankfold.Tucker`, :class:`~rankfold.TT` or :class:`~rankfold.CP`.
@@ -101,10 +132,15 @@ class Decomposition:
     method: str
     trace: tuple[TracePoint, ...] = field(default=(), repr=False)
 
+    def _view(self) -> "View":
+        from rankfold.decompose._views import decomposition_view
+
+        return decomposition_view(self)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CPDecomposition(Decomposition):
-    """The components of a tensor, and how sure they are.
+    """The components of a tensor, and how sure they are; ``print`` and notebooks show them as tables.
 
     Arguments:
         tensor: the model, a :class:`~rankfold.CP` in canonical form: unit columns, largest weight first.
@@ -121,9 +157,14 @@ class CPDecomposition(Decomposition):
     agreement: Agreement = Agreement(1, 1, False)
     degeneracy: Degeneracy = Degeneracy(1.0, 1.0)
     core_consistency: float | None = None
-    rank_path: tuple[RankStep, ...] = ()
+    rank_path: tuple[RankStep, ...] = field(default=(), repr=False)
 
     @property
     def rank(self) -> int:
         """Number of components."""
         return self.tensor.rank
+
+    def _view(self) -> "View":
+        from rankfold.decompose._views import components_view
+
+        return components_view(self)

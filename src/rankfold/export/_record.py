@@ -2,13 +2,19 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankfold._shown import Printed
+
+if TYPE_CHECKING:
+    from rankfold._display import View
 
 __all__ = ["ExportRecord"]
 
 
 @dataclass(frozen=True, slots=True)
-class ExportRecord:
-    """One exported file and how far its outputs are from those of the model.
+class ExportRecord(Printed):
+    """One exported file and how far its outputs are from those of the model; ``print`` and notebooks show a table.
 
     Arguments:
         path: the file.
@@ -31,3 +37,22 @@ class ExportRecord:
     batch_sizes: tuple[int, ...]
     dynamic_batch: bool
     opset: int | None = None
+
+    def _view(self) -> "View":
+        from rankfold._display import Facts, View
+
+        sizes = ", ".join(map(str, self.batch_sizes))
+        taken = "any number" if self.dynamic_batch else "only as many as compared"
+        facts = (
+            ("file", str(self.path)),
+            ("format", self.format if self.opset is None else f"{self.format}, opset {self.opset}"),
+            ("bytes", f"{self.size_bytes:,}"),
+            (
+                "largest difference",
+                f"{self.absolute_difference:.2g}, {self.relative_difference:.2g} of the outputs; "
+                f"allowed are {self.tolerance:.2g}",
+            ),
+            ("rows compared", sizes),
+            ("rows it takes", taken),
+        )
+        return View("ExportRecord", (Facts(facts),))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,9 @@ from rankfold.formats._format import Format
 from rankfold.formats._outer import balanced_outer
 from rankfold.formats._scale import scaled, shifted
 from rankfold.formats._tucker import Tucker
+
+if TYPE_CHECKING:
+    from rankfold._display import Block
 
 __all__ = ["CP"]
 
@@ -316,6 +319,14 @@ class CP(Format):
             exponent = exponent + shift
         largest = _largest(exponent)
         return CP(row[0] * torch.exp2(exponent - largest), tuple(factors)), largest
+
+    def _work(self) -> int:
+        return self.num_parameters * self.rank
+
+    def _blocks(self, known: bool) -> "list[Block]":
+        from rankfold.formats._views import component_blocks
+
+        return component_blocks(self.normalize().weights) if known else []
 
     def _dot(self, other: Format) -> Tensor:
         return self.weights @ other._along(self.factors)

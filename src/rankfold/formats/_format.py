@@ -2,18 +2,24 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from rankfold._errors import ShapeError
+from rankfold._shown import Shown
 from rankfold.formats._scale import shifted
+
+if TYPE_CHECKING:
+    from rankfold._display import Block, View
 
 __all__ = ["Format"]
 
+_IN_FULL = 12  # numbers of a shape in one line
 
-class Format(ABC):
+
+class Format(Shown, ABC):
     """A tensor that is stored as smaller tensors: :class:`Tucker`, :class:`CP` or :class:`TT`.
 
     Example:
@@ -63,6 +69,18 @@ class Format(ABC):
     @abstractmethod
     def _dot(self, other: "Format") -> Tensor:
         """Inner product with a format that does not lead this one."""
+
+    @abstractmethod
+    def _work(self) -> int:
+        """Multiplications that the norm and what is shown in a notebook take, about."""
+
+    def _blocks(self, known: bool) -> "Sequence[Block]":
+        """What a notebook shows beside shape, ranks and size.
+
+        Arguments:
+            known: whether the stored numbers may be looked at.
+        """
+        return ()
 
     def _along(self, factors: Sequence[Tensor]) -> Tensor:
         """Inner products with the R rank-one tensors of CP factors, ``(R,)``."""
@@ -157,9 +175,22 @@ class Format(ABC):
     def __repr__(self) -> str:
         place = "" if self.device.type == "cpu" else f", {self.device}"
         return (
-            f"{type(self).__name__}(shape={self.shape}, {self._ranks_text()}, "
+            f"{type(self).__name__}(shape={_few(self.shape)}, {self._ranks_text()}, "
             f"{str(self.dtype).removeprefix('torch.')}{place})"
         )
 
+    def _view(self) -> "View":
+        from rankfold.formats._views import format_view
+
+        return format_view(self)
+
     def _ranks_text(self) -> str:
-        return f"ranks={self.ranks}"
+        return f"ranks={_few(self.ranks)}"
+
+
+def _few(numbers: tuple[int, ...]) -> str:
+    """A tuple; of a long one the ends, for one line to hold it."""
+    if len(numbers) <= _IN_FULL:
+        return str(numbers)
+    first, last = (", ".join(map(str, part)) for part in (numbers[:3], numbers[-2:]))
+    return f"({first}, ... {len(numbers) - 5} more ..., {last})"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import log2
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,9 @@ from rankfold.formats._format import Format
 from rankfold.formats._scale import scaled, shifted
 from rankfold.formats._tt_sweeps import left_to_right, right_to_left, split_dense, truncated
 from rankfold.formats._tucker import Tucker
+
+if TYPE_CHECKING:
+    from rankfold._display import Block
 
 __all__ = ["TT"]
 
@@ -295,6 +298,16 @@ class TT(Format):
             cores.append(work / 2.0**growth)
             exponents.append(exponent + growth)
         return TT(tuple(cores)), torch.stack(exponents).sum()
+
+    def _work(self) -> int:
+        passed = sum(core.numel() * (core.shape[0] + core.shape[2]) for core in self.cores)
+        return 2 * passed + 5 * sum(rank**3 for rank in self.ranks)
+
+    def _blocks(self, known: bool) -> "list[Block]":
+        from rankfold.formats._views import train_blocks
+
+        value, exponent = self._scaled() if known else (self, None)
+        return train_blocks(value.cores, exponent)
 
     def _dot(self, other: Format) -> Tensor:
         assert isinstance(other, TT)

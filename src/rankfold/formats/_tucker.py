@@ -6,7 +6,7 @@ W = C x_1 U_1 ... x_d U_d with factors U_i (n_i x r_i) and core C (r_1 x ... x r
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -28,6 +28,9 @@ from rankfold.linalg import (
     truncated_hosvd,
     unfold,
 )
+
+if TYPE_CHECKING:
+    from rankfold._display import Block
 
 __all__ = ["Tucker"]
 
@@ -400,6 +403,17 @@ class Tucker(Format):
         pairs = [scaled(tensor) for tensor in self.tensors]
         exponent = torch.stack([exponent for _, exponent in pairs]).sum()
         return self._rebuilt([tensor for tensor, _ in pairs]), exponent
+
+    def _work(self) -> int:
+        ranks = [self.ranks[mode] for mode in self.modes]
+        bases = sum(factor.numel() * factor.shape[1] for factor in self.factors if factor is not None)
+        return bases + self.core.numel() * sum(ranks) * len(ranks) + 5 * sum(rank**3 for rank in ranks)
+
+    def _blocks(self, known: bool) -> "list[Block]":
+        from rankfold.formats._views import tucker_blocks
+
+        value, exponent = self._scaled() if known else (self, None)
+        return tucker_blocks(value.core, value.factors, exponent)
 
     def _dot(self, other: Format) -> Tensor:
         matrices = {mode: factor.mT for mode, factor in enumerate(self.factors) if factor is not None}

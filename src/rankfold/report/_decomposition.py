@@ -6,10 +6,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rankfold.decompose import Agreement, CPDecomposition, Decomposition, Degeneracy, RankStep
+from rankfold.decompose import CPDecomposition, Decomposition, RankStep
 from rankfold.report._tables import empty_table, facts_table, sizes
 
-__all__ = ["agreement_sentence", "components_table", "decomposition_report", "degeneracy_warning", "shares"]
+__all__ = ["components_table", "decomposition_report", "shares"]
 
 _ROWS = 24  # of components on the terminal, about a screen; the files have all
 
@@ -30,46 +30,17 @@ def decomposition_report(result: Decomposition, title: str, how: str) -> Rendera
         facts["numbers"] = f"{stored:,} instead of {prod(tensor.shape):,}"
         return facts_table(title, facts)
     facts["rank"] = f"{result.rank} ({how})"
-    facts["how sure"] = agreement_sentence(result.agreement)
+    facts["how sure"] = result.agreement.sentence
     if result.core_consistency is not None:
         facts["core consistency"] = f"{result.core_consistency:.1f} %"
     parts: list[RenderableType] = [facts_table(title, facts)]
-    warning = degeneracy_warning(result.degeneracy)
+    warning = result.degeneracy.warning
     if warning is not None:
         parts.append(Text(warning, style="yellow"))
     parts.append(components_table(result))
     if result.rank_path:
         parts.append(_rank_path_table(result.rank_path, result.rank))
     return Group(*parts)
-
-
-def agreement_sentence(agreement: Agreement) -> str:
-    """How sure a result is, in words.
-
-    Example:
-        >>> agreement_sentence(Agreement(runs=5, agreeing=3, exact=False))
-        'confirmed: 3 of 5 independent starts found these components'
-    """
-    if agreement.exact:
-        return "certain: the fit is exact, no better one exists"
-    if agreement.agreeing >= 2:
-        return (
-            f"confirmed: {agreement.agreeing} of {agreement.runs} independent starts found these components"
-        )
-    if agreement.runs == 1:
-        return "not checked: one start only; more restarts would tell"
-    return f"unsure: no two of {agreement.runs} independent starts agree; try more restarts or another rank"
-
-
-def degeneracy_warning(degeneracy: Degeneracy) -> str | None:
-    """A sentence if components nearly cancel, otherwise None."""
-    if not degeneracy.suspected:
-        return None
-    return (
-        f"warning: two components nearly cancel (cosine {degeneracy.smallest_cosine:.3f}, largest weight "
-        f"{degeneracy.largest_weight:.3g} times the model); there may be no best fit at this rank: "
-        "try a lower rank or nonnegative factors."
-    )
 
 
 def shares(result: CPDecomposition) -> list[float]:

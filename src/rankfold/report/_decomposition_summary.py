@@ -5,7 +5,7 @@ from math import isfinite
 from typing import Any
 
 from rankfold.decompose import CPDecomposition, Decomposition
-from rankfold.report._decomposition import agreement_sentence, degeneracy_warning, shares
+from rankfold.report._decomposition import shares
 
 __all__ = ["decomposition_summary"]
 
@@ -31,12 +31,12 @@ def decomposition_summary(result: Decomposition) -> dict[str, Any]:
             "agreement": {
                 **asdict(result.agreement),
                 "reached": result.agreement.reached,
-                "sentence": agreement_sentence(result.agreement),
+                "sentence": result.agreement.sentence,
             },
             "degeneracy": {
                 **asdict(result.degeneracy),
                 "suspected": result.degeneracy.suspected,
-                "warning": degeneracy_warning(result.degeneracy),
+                "warning": result.degeneracy.warning,
             },
             "core_consistency": result.core_consistency,
             "rank_path": [asdict(step) for step in result.rank_path],

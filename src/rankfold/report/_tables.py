@@ -6,15 +6,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from rankfold._display import sizes
 from rankfold.convert import ConvertedLayer
 from rankfold.report._layers import saved_share
 
 __all__ = ["empty_table", "facts_table", "layers_table", "ranks_table", "sizes", "tensors_table"]
-
-
-def sizes(shape: Sequence[int]) -> str:
-    """Write a shape or ranks, such as 20x1x5x5; a scalar has shape 1."""
-    return "x".join(str(size) for size in shape) or "1"
 
 
 def facts_table(title: str, facts: Mapping[str, object]) -> Table:

@@ -4,6 +4,7 @@ from rankfold.testing._augmentation_contract import AugmentationContract
 from rankfold.testing._format_contract import FormatContract
 from rankfold.testing._integrator_contract import IntegratorContract, linear_loss_gradients
 from rankfold.testing._layer_contract import LayerContract
+from rankfold.testing._notebook import NotebookReader, assert_notebook_html
 from rankfold.testing._pairwise import pairwise
 from rankfold.testing._rounding import assert_same
 from rankfold.testing._solver_contract import SolverContract
@@ -13,7 +14,9 @@ __all__ = [
     "FormatContract",
     "IntegratorContract",
     "LayerContract",
+    "NotebookReader",
     "SolverContract",
+    "assert_notebook_html",
     "assert_same",
     "linear_loss_gradients",
     "pairwise",

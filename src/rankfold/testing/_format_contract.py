@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rankfold._errors import NonFiniteError, OptionError, RankError, ShapeError
+from rankfold.testing._notebook import assert_notebook_html
 from rankfold.testing._rounding import assert_same
 
 __all__ = ["FormatContract"]
@@ -80,6 +81,25 @@ class FormatContract:
         assert text.endswith(", float64)")
         assert repr(value.to(device="meta")).endswith(", float64, meta)")
 
+    def test_shows_itself_in_a_notebook(self, shape: tuple[int, ...]) -> None:
+        value = self._value(shape)
+        trained = self.rebuilt(value, [part.clone().requires_grad_() for part in self.parts(value)])
+        for other in (value, trained, value.to(dtype=torch.bfloat16), value.to(device="meta")):
+            text = assert_notebook_html(other).text
+            for shown in (
+                type(value).__name__,
+                "x".join(map(str, shape)),
+                f"{value.num_parameters:,} instead of",
+            ):
+                assert shown in text
+            assert str(other.dtype).removeprefix("torch.") in text
+        assert f"{float(value.norm()):.4g}" in assert_notebook_html(value).text
+
+    @pytest.mark.parametrize("number", [0.0, 1e-200, 1e200, float("nan"), float("inf")])
+    def test_shows_whatever_numbers_in_a_notebook(self, shape: tuple[int, ...], number: float) -> None:
+        text = assert_notebook_html(self._multiplied(self._value(shape), number)).text
+        assert ("not finite" in text) == (number not in (0.0, 1e-200, 1e200))
+
     def test_is_frozen(self) -> None:
         value = self._value(self.shapes[0])
         for field in fields(value):
@@ -98,7 +118,13 @@ class FormatContract:
         value, other = self._value(shape), self._value(shape, 1)
         before = [part.clone() for part in self.parts(value)]
         value.to_dense().zero_()
-        for function in (value.norm, value.canonical, value.to_tucker, value.to_tensorly):
+        for function in (
+            value.norm,
+            value.canonical,
+            value.to_tucker,
+            value.to_tensorly,
+            value._repr_html_,
+        ):
             function()
         for options in ({"tolerance": 0.5}, {"ranks": 1}):
             value.truncate(**options)

@@ -3,8 +3,8 @@
 import pytest
 from tests.report.page.pages import HOSTILE, bench_record, parsed, shape
 
+from rankfold._display import visible
 from rankfold.report.page import BarChart, Code, LineChart, Table, bench_page, render_page
-from rankfold.report.page._words import visible
 
 
 def blocks(page, kind):

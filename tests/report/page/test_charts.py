@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.report.page.pages import parsed
 
+from rankfold._display import data_number, finite, path, shown_number, tick_number
 from rankfold._errors import ShapeError
 from rankfold.report.page import BarChart, HeatMap, Line, LineChart, Mark
 from rankfold.report.page._axis import axis_over
@@ -15,8 +16,6 @@ from rankfold.report.page._bar_chart import draw_bars
 from rankfold.report.page._colours import DARK, LIGHT
 from rankfold.report.page._heat_map import draw_heat
 from rankfold.report.page._line_chart import BOTTOM, LEFT, RIGHT, TOP, WIDTH, draw_lines
-from rankfold.report.page._numbers import data_number, finite, shown_number, tick_number
-from rankfold.report.page._svg import path
 
 VALUE = st.one_of(st.none(), st.floats(), st.integers(-(10**400), 10**400))
 NUMBER = r"-?(?:\d+\.?\d*|\.\d+)"

@@ -8,9 +8,9 @@ import pytest
 from tests.report.page.compressions import compressed_layer, compression_record
 from tests.report.page.pages import HOSTILE, parsed
 
+from rankfold._display import visible
 from rankfold.report.page import BarChart, Code, Group, LineChart, Table, Text, compression_page, render_page
 from rankfold.report.page._compression_advice import with_settings
-from rankfold.report.page._words import visible
 
 
 def page_of(*records):

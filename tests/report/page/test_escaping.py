@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.report.page.pages import HOSTILE, every_block, parsed, shape
 
+from rankfold._display import shortened, visible
 from rankfold.report.page import render_page
-from rankfold.report.page._words import shortened, visible
 
 PLAIN = shape(parsed(render_page(every_block("conv1", "linear"))))
 ANY = st.one_of(st.sampled_from(HOSTILE), st.text(), st.text("<>&\"'/{}%#-!=` \x00\u202eab"))

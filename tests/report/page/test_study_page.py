@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from tests.report.page.pages import HOSTILE, parsed, shape, study_record
 
+from rankfold._display import visible
 from rankfold.report.page import Code, Group, LineChart, Picture, Table, render_page, study_page
 from rankfold.report.page._study_views import FIGURES
-from rankfold.report.page._words import visible
 
 
 def blocks(page, kind):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, floor, log10
 
-from rankfold.report.page._numbers import finite
+from rankfold._display import finite
 
 __all__ = ["Axis", "axis_over"]
 

@@ -1,10 +1,18 @@
 """Horizontal bars, drawn."""
 
+from rankfold._display import (
+    AXIS_NAME,
+    element,
+    finite,
+    number,
+    shortened,
+    shown_number,
+    tick_number,
+    visible,
+    written,
+)
 from rankfold.report.page._axis import axis_over
 from rankfold.report.page._blocks import BarChart
-from rankfold.report.page._numbers import finite, shown_number, tick_number
-from rankfold.report.page._svg import element, number, written
-from rankfold.report.page._words import AXIS_NAME, shortened, visible
 
 __all__ = ["MOST_BARS", "draw_bars"]
 

@@ -3,13 +3,13 @@
 import shlex
 from collections.abc import Iterator
 
+from rankfold._display import folded_command
 from rankfold.data import DATASETS
 from rankfold.models import MODELS
 from rankfold.report.page._blocks import Block, Code, Text
 from rankfold.report.page._compression_facts import in_milliseconds
 from rankfold.report.page._compression_record import CompressionRecord
 from rankfold.report.page._compression_steps import changed_policy, faster_policy
-from rankfold.report.page._words import folded_command
 
 __all__ = ["next_blocks"]
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from rankfold._display import finite, shown_number
 from rankfold.report._quantities import count
 from rankfold.report.page._blocks import Block, Fact, Text
 from rankfold.report.page._compression_record import CompressionRecord
-from rankfold.report.page._numbers import finite, shown_number
 
 __all__ = ["SLOWER", "compression_facts", "in_milliseconds", "verdict_blocks"]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from rankfold._display import duration, folded_command
 from rankfold.report.page._blocks import Block, Code, Group, Page, Section, Table, Text
 from rankfold.report.page._compression_advice import next_blocks
 from rankfold.report.page._compression_beside import beside_table, layers_beside, trade_off_charts
@@ -9,8 +10,6 @@ from rankfold.report.page._compression_costs import cost_blocks
 from rankfold.report.page._compression_facts import compression_facts, verdict_blocks
 from rankfold.report.page._compression_ranks import rank_blocks
 from rankfold.report.page._compression_record import CompressionRecord
-from rankfold.report.page._numbers import duration
-from rankfold.report.page._words import folded_command
 
 __all__ = ["compression_page"]
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from math import prod
 
 from rankfold._checkpoint._words import some
+from rankfold._display import finite
 from rankfold.report._tables import sizes
 from rankfold.report.page._blocks import (
     BarChart,
@@ -20,7 +21,6 @@ from rankfold.report.page._blocks import (
 )
 from rankfold.report.page._compression_costs import largest_first
 from rankfold.report.page._compression_record import CompressedLayerRecord, CompressionRecord
-from rankfold.report.page._numbers import finite
 
 __all__ = ["rank_blocks"]
 

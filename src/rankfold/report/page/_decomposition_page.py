@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import prod
 
+from rankfold._display import duration, finite, shown_number
 from rankfold.report._tables import sizes
 from rankfold.report.page._blocks import (
     Block,
@@ -19,7 +20,6 @@ from rankfold.report.page._blocks import (
 )
 from rankfold.report.page._decomposition_charts import part_blocks, rank_path_blocks, trace_chart
 from rankfold.report.page._decomposition_record import DecompositionRecord
-from rankfold.report.page._numbers import duration, finite, shown_number
 
 __all__ = ["decomposition_page"]
 

@@ -1,11 +1,19 @@
 """Numbers as colours, drawn."""
 
+from rankfold._display import (
+    AXIS_NAME,
+    element,
+    finite,
+    number,
+    shortened,
+    shown_number,
+    tick_number,
+    visible,
+    written,
+)
 from rankfold.report.page._axis import Axis, axis_over
 from rankfold.report.page._blocks import HeatMap
 from rankfold.report.page._colours import HEAT, heat_colour
-from rankfold.report.page._numbers import finite, shown_number, tick_number
-from rankfold.report.page._svg import element, number, written
-from rankfold.report.page._words import AXIS_NAME, shortened, visible
 
 __all__ = ["draw_heat"]
 

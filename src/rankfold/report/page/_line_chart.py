@@ -2,11 +2,19 @@
 
 from collections.abc import Iterator
 
+from rankfold._display import (
+    AXIS_NAME,
+    element,
+    finite,
+    number,
+    path,
+    shortened,
+    tick_number,
+    visible,
+    written,
+)
 from rankfold.report.page._axis import Axis, axis_over
 from rankfold.report.page._blocks import LineChart
-from rankfold.report.page._numbers import finite, tick_number
-from rankfold.report.page._svg import element, number, path, written
-from rankfold.report.page._words import AXIS_NAME, shortened, visible
 
 __all__ = ["draw_lines", "marker_class"]
 

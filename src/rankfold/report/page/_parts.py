@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import count, groupby
 from typing import Any, get_args
 
+from rankfold._display import data_number, finite, shown_number
 from rankfold.report.page._bar_chart import MOST_BARS, draw_bars
 from rankfold.report.page._blocks import (
     BarChart,
@@ -22,7 +23,6 @@ from rankfold.report.page._blocks import (
 )
 from rankfold.report.page._heat_map import draw_heat
 from rankfold.report.page._line_chart import draw_lines, marker_class
-from rankfold.report.page._numbers import data_number, finite, shown_number
 from rankfold.report.page._thin import thinned_heat_map, thinned_lines
 
 __all__ = ["page_parts"]

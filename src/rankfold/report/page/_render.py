@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from rankfold._checkpoint import atomic_path
+from rankfold._display import visible
 from rankfold.report.page._blocks import Page
 from rankfold.report.page._colours import DARK, DASHES, LIGHT
 from rankfold.report.page._parts import page_parts
 from rankfold.report.page._thin import RULE
-from rankfold.report.page._words import visible
 
 __all__ = ["MISSING", "render_page", "write_page"]
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from rankfold._display import shown_number
 from rankfold.report.page._blocks import Cell, Table
-from rankfold.report.page._numbers import shown_number
 from rankfold.report.page._study_record import StudyCheck, StudyRecord
 
 __all__ = ["checks_beside", "checks_table", "failures"]

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
+from rankfold._display import duration
 from rankfold.report.page._blocks import (
     Block,
     Cell,
@@ -18,7 +19,6 @@ from rankfold.report.page._blocks import (
     Table,
     Text,
 )
-from rankfold.report.page._numbers import duration
 from rankfold.report.page._study_checks import checks_beside, checks_table, failures
 from rankfold.report.page._study_record import StudyRecord
 from rankfold.report.page._study_views import FIGURES, measured_blocks

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from rankfold._display import finite
 from rankfold.report.page._blocks import Block, Line, LineChart, Picture, Table, Text
-from rankfold.report.page._numbers import finite
 from rankfold.report.page._study_record import StudyRecord, StudyTable
 
 __all__ = ["FIGURES", "measured_blocks"]

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from rankfold._display import finite
 from rankfold.report.page._blocks import HeatMap, Line, LineChart
-from rankfold.report.page._numbers import finite
 
 __all__ = ["RULE", "kept_places", "thinned_heat_map", "thinned_lines"]
 

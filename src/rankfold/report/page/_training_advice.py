@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from rankfold._display import finite
 from rankfold.report._tables import sizes
-from rankfold.report.page._numbers import finite
 from rankfold.report.page._training_record import TrainingRecord
 from rankfold.report.page._training_times import slower_layers
 from rankfold.report.page._training_trouble import trouble_of

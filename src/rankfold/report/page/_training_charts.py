@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
+from rankfold._display import finite
 from rankfold.report._quantities import count
 from rankfold.report._tables import sizes
 from rankfold.report.page._blocks import BarChart, Block, Cell, Line, LineChart, Quantity, Table
-from rankfold.report.page._numbers import finite
 from rankfold.report.page._training_record import LayerRecord, TimesRecord, TrainingRecord
 from rankfold.report.page._training_times import TIME_COLUMNS, time_cells, time_chart, times_note
 

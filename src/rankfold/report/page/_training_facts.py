@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from rankfold._display import duration, finite
 from rankfold.report._quantities import count
 from rankfold.report.page._blocks import Cell, Fact, Quantity, Table
-from rankfold.report.page._numbers import duration, finite
 from rankfold.report.page._training_record import TrainingRecord
 from rankfold.report.page._training_times import time_facts
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import log
 from typing import Any
 
-from rankfold.report.page._numbers import finite
+from rankfold._display import finite
 from rankfold.report.page._training_record import TrainingRecord
 
 __all__ = ["Trouble", "trouble_of"]

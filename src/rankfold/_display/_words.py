@@ -3,10 +3,12 @@
 import re
 import shlex
 
-__all__ = ["AXIS_NAME", "folded_command", "shortened", "visible"]
+__all__ = ["AXIS_NAME", "NAME", "folded_command", "one_line", "shortened", "visible"]
 
 #: Letters that fit below a chart.
 AXIS_NAME = 44
+#: Letters of a name in a table, longer than any in common networks.
+NAME = 80
 _COMMAND = 96  # letters of a line of a command that fit on a wide page
 
 # C0 and C1 controls except tab and newline, which HTML forbids; lone surrogates, which UTF-8 cannot hold; marks
@@ -30,6 +32,16 @@ def visible(text: str) -> str:
         'conv[U+202E]1'
     """
     return _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
+
+
+def one_line(text: str) -> str:
+    """What :func:`visible` gives, with tabs and ends of lines written as their numbers too.
+
+    Example:
+        >>> one_line("conv" + chr(10) + "1")
+        'conv[U+000A]1'
+    """
+    return visible(text).replace("\t", "[U+0009]").replace("\n", "[U+000A]")
 
 
 def shortened(text: str, most: int) -> str:

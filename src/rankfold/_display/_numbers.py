@@ -1,8 +1,9 @@
-"""Numbers as they stand on a page."""
+"""Numbers as people read them."""
 
+from collections.abc import Sequence
 from math import isfinite
 
-__all__ = ["data_number", "duration", "finite", "shown_number", "tick_number"]
+__all__ = ["data_number", "duration", "finite", "shown_number", "sizes", "tick_number"]
 
 _SMALL, _LARGE = 1e-3, 1e5  # outside, floats are written with an exponent; choice of this library
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -58,6 +59,11 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, left = divmod(round(seconds), 60)
     return f"{minutes} min {left} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def sizes(shape: Sequence[int]) -> str:
+    """Write a shape or ranks, such as 20x1x5x5; a scalar has shape 1."""
+    return "x".join(str(size) for size in shape) or "1"
 
 
 def tick_number(value: float) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from html import escape
 
-from rankfold.report.page._words import visible
+from rankfold._display._words import visible
 
 __all__ = ["element", "number", "path", "written"]
 
