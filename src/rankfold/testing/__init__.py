@@ -1,10 +1,11 @@
-"""Contract suites: a new format, layer or integrator says how to make one and inherits every test."""
+"""Contract suites: a new format, layer, integrator, solver or policy says how to make one and inherits every test."""
 
 from rankfold.testing._augmentation_contract import AugmentationContract
 from rankfold.testing._format_contract import FormatContract
 from rankfold.testing._integrator_contract import IntegratorContract, linear_loss_gradients
 from rankfold.testing._layer_contract import LayerContract
 from rankfold.testing._pairwise import pairwise
+from rankfold.testing._policy_contract import PolicyContract
 from rankfold.testing._rounding import assert_same
 from rankfold.testing._solver_contract import SolverContract
 
@@ -13,6 +14,7 @@ __all__ = [
     "FormatContract",
     "IntegratorContract",
     "LayerContract",
+    "PolicyContract",
     "SolverContract",
     "assert_same",
     "linear_loss_gradients",
