@@ -1,0 +1,1 @@
+"""What builds the documentation: hooks of the site, and the commands that draw its pictures."""
