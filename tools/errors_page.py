@@ -33,7 +33,7 @@ _INTRODUCTION = f"""\
 # Error messages
 
 When something cannot be done, Rankfold says so in one sentence: where it happened, what came, what is allowed, and what
-to do about it. Nothing is left half-written: a file, a model or an optimiser is as it was before the call.
+to do about it. A call that is refused changes nothing: files, models and optimisers are as they were.
 
 Each message on this page was made by running the code above it (`python -m tools.errors_page`). All blocks begin with
 
@@ -123,7 +123,7 @@ def _row(error: type[RankfoldError]) -> dict[str, str]:
     return {
         "class": f"[`{name}`](#{name.lower()})",
         "tells of": (what if what.startswith("NaN") else what[0].lower() + what[1:]).rstrip("."),
-        "is also": f"`{builtin.__name__}`",
+        "is also": builtin.__name__,
     }
 
 
