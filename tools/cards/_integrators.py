@@ -133,10 +133,9 @@ def train(optimizer, steps):
                 "information about the core."
             ),
             when="Steps must be cheap, ranks are to adapt, and you can afford a smaller tolerance.",
-            call=(
-                "train(rf.TDLRT(model, torch.optim.SGD, lr=0.05, tolerance=0.04, integrator="
-                '"parallel", core_steps=1), steps=20)'
-            ),
+            call="""\
+options = {"integrator": "parallel", "tolerance": 0.04, "core_steps": 1}
+train(rf.TDLRT(model, torch.optim.SGD, lr=0.05, **options), steps=20)""",
             costs=_parallel_costs,
             paper=REGISTRY["parallel"].source,
             loses_where="at the tolerance that suits `augmented`",

@@ -24,6 +24,7 @@ def _beside(evidence: Evidence, policy: str, other: str, share: float, words: st
     )
 
 
+_CALL = "policy = {}  # as text: {}\nprint(rf.factorize(deepcopy(network), policy))"
 _NAMES = {
     "budget, calibrated": "a calibrated `Budget`",
     "fixed": "`Fixed`",
@@ -168,7 +169,7 @@ images, labels = torch.randn(32, 8, 16, 16), torch.randint(0, 10, (32,))""",
             name="fixed",
             what="Gives every layer and mode the same rank. Where a shape does not allow it, the largest that it does.",
             when="You know the rank, or want the simplest control.",
-            call="print(rf.factorize(deepcopy(network), rf.Fixed(8)))  # as text: fixed=8; a plain 8 will do",
+            call=_CALL.format("rf.Fixed(8)", "fixed=8; a plain 8 will do"),
             costs=lambda evidence: _TRUNCATED,
             paper="none",
             loses_where="where layers have different widths",
@@ -181,7 +182,7 @@ images, labels = torch.randn(32, 8, 16, 16), torch.randint(0, 10, (32,))""",
                 "You train from scratch: start high (0.5 to 1), and let `TDLRT` lower the ranks. Nothing "
                 "needs to be known."
             ),
-            call="print(rf.factorize(deepcopy(network), rf.Fraction(0.5)))  # as text: fraction=0.5",
+            call=_CALL.format("rf.Fraction(0.5)", "fraction=0.5"),
             costs=lambda evidence: _TRUNCATED,
             paper="none",
             loses_where="on trained networks",
@@ -194,7 +195,7 @@ images, labels = torch.randn(32, 8, 16, 16), torch.randint(0, 10, (32,))""",
                 "`Tolerance` in other words: `Energy(1 - t ** 2)` is `Tolerance(t)`."
             ),
             when="You think in explained variance, and every layer matters alike.",
-            call="print(rf.factorize(deepcopy(network), rf.Energy(0.9)))  # as text: energy=0.9",
+            call=_CALL.format("rf.Energy(0.9)", "energy=0.9"),
             costs=lambda evidence: _TRUNCATED,
             paper="none",
             loses_where="where layers do not matter alike",
@@ -207,7 +208,7 @@ images, labels = torch.randn(32, 8, 16, 16), torch.randint(0, 10, (32,))""",
                 "share of its norm, all modes together. A weight for which they save nothing stays dense."
             ),
             when="You want a bound on how much any weight changes.",
-            call="print(rf.factorize(deepcopy(network), rf.Tolerance(0.3)))  # as text: tolerance=0.3",
+            call=_CALL.format("rf.Tolerance(0.3)", "tolerance=0.3"),
             costs=lambda evidence: _TRUNCATED,
             paper="none; the error is read off the core of the HOSVD (De Lathauwer, De Moor and Vandewalle 2000)",
             loses_where="where equal errors do not hurt alike",
@@ -220,7 +221,7 @@ images, labels = torch.randn(32, 8, 16, 16), torch.randint(0, 10, (32,))""",
                 "entries, and keeps what stands out of the noise. There is no number to choose."
             ),
             when="You know nothing, and want a first idea of the ranks.",
-            call="print(rf.factorize(deepcopy(network), rf.EVBMF()))  # as text: evbmf",
+            call=_CALL.format("rf.EVBMF()", "evbmf"),
             costs=lambda evidence: f"{_TRUNCATED} The rest is a formula.",
             paper=(
                 "Nakajima, Sugiyama, Babacan and Tomioka 2013, 'Global analytic solution of fully-observed "
@@ -237,10 +238,9 @@ images, labels = torch.randn(32, 8, 16, 16), torch.randint(0, 10, (32,))""",
                 "does to the loss."
             ),
             when="You know how large or fast the network may be, and a few hundred inputs are at hand for `compress`.",
-            call=(
-                "print(rf.compress(deepcopy(network), rf.Budget(params=0.2), calibration=[images]))  # as "
-                "text: budget params=0.2"
-            ),
+            call="""\
+policy = rf.Budget(params=0.2)  # as text: budget params=0.2
+print(rf.compress(deepcopy(network), policy, calibration=[images]))""",
             costs=_budget_costs,
             paper=(
                 "Everett 1963, 'Generalized Lagrange multiplier method for solving problems of optimum "
@@ -256,10 +256,7 @@ images, labels = torch.randn(32, 8, 16, 16), torch.randint(0, 10, (32,))""",
                 "asked for. A layer that has none stays dense, and the table says why."
             ),
             when="A layer must not get slower, and accuracy is to suffer least.",
-            call=(
-                "print(rf.factorize(deepcopy(network), rf.Latency(example_inputs=images, speedup=1.2)))  # "
-                "as text: latency speedup=1.2"
-            ),
+            call=_CALL.format("rf.Latency(example_inputs=images, speedup=1.2)", "latency speedup=1.2"),
             costs=_latency_costs,
             paper="none",
             loses_where="on small layers, and where a size is wanted",

@@ -107,7 +107,7 @@ import rankfold as rf
 
 generator = torch.Generator().manual_seed(0)
 axes = (torch.linspace(0, 1, n, dtype=torch.float64) for n in (20, 25, 30))
-cube = torch.exp(-sum(torch.meshgrid(*axes, indexing="ij")) ** 2)
+cube = torch.exp(-(sum(torch.meshgrid(*axes, indexing="ij")) ** 2))
 noisy = cube + 0.01 * torch.randn(cube.shape, generator=generator, dtype=torch.float64)""",
     cards=(
         Card(

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +38,9 @@ class Example:
         (function,) = ast.parse(source).body
         assert isinstance(function, ast.FunctionDef)
         first = function.body[1]  # after the docstring
-        return textwrap.dedent("\n".join(source.splitlines()[first.lineno - 1 :]))
+        body = textwrap.dedent("\n".join(source.splitlines()[first.lineno - 1 :]))
+        # On a page, classes stand at the margin, where two lines are left after them.
+        return re.sub(r"(\n +\S[^\n]*)\n\n(?=\S)", r"\1\n\n\n", body)
 
 
 @dataclass(frozen=True)
