@@ -33,13 +33,16 @@ studies: $(DEV_STAMP)  ## claims of the literature, quick sizes; pages go to doc
 TIMED := conv linear folded step
 DECOMPOSED := decompose_success decompose_overfactored decompose_rank decompose_missing decompose_nonnegative \
 	cp_sweep cp_collinear
+# These are for the cards of docs/methods.
+CARDS := card_cp card_formats card_integrators card_orthogonal card_policies
 # These two read real data: set RANKFOLD_DATA.
 DECOMPOSED_DATA := tucker decompose_real
 # So do these, with the trained networks.
 COMPRESSED_DATA := resnet20 stories260k silero_vad_16k
 
 bench: $(DEV_STAMP)  ## the short benchmarks, in minutes; results go to benchmarks/results and docs/performance.md
-	for name in digits_lenet import_time basis_precision $(TIMED) memory compile exactness $(DECOMPOSED); do \
+	for name in digits_lenet import_time basis_precision $(TIMED) memory compile exactness $(DECOMPOSED) \
+		$(CARDS); do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 	if command -v chromium >/dev/null; then $(BIN)/python -m benchmarks.page_paint || exit 1; fi
 	if test -n "$$RANKFOLD_DATA"; then for name in $(DECOMPOSED_DATA); do \
@@ -47,9 +50,10 @@ bench: $(DEV_STAMP)  ## the short benchmarks, in minutes; results go to benchmar
 	for name in $(COMPRESSED_DATA); do \
 		$(BIN)/python -m benchmarks.compress_networks --network $$name || exit 1; done; fi
 	$(BIN)/python -m benchmarks.performance_page
+	$(BIN)/python -m tools.method_cards
 
 bench-full: $(DEV_STAMP)  ## the same with more rounds and cases, then with two threads; for a quiet machine
-	for name in digits_lenet import_time basis_precision memory compile exactness; do \
+	for name in digits_lenet import_time basis_precision memory compile exactness $(CARDS); do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 	for name in $(DECOMPOSED); do $(BIN)/python -m benchmarks.$$name --full || exit 1; done
 	if command -v chromium >/dev/null; then $(BIN)/python -m benchmarks.page_paint || exit 1; fi
@@ -62,6 +66,7 @@ bench-full: $(DEV_STAMP)  ## the same with more rounds and cases, then with two 
 		$(BIN)/python -m benchmarks.$$name --full || exit 1; \
 		$(BIN)/python -m benchmarks.$$name --threads 2 || exit 1; done
 	$(BIN)/python -m benchmarks.performance_page
+	$(BIN)/python -m tools.method_cards
 
 clean:
 	rm -rf $(VENV) site .pytest_cache .ruff_cache .hypothesis .import_linter_cache

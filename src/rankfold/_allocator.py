@@ -52,7 +52,9 @@ def tune_cpu_allocator(prefer: Literal["speed", "memory"] = "speed") -> bool:
         True
     """
     if prefer not in _SETTINGS:
-        raise OptionError(f"tune_cpu_allocator: prefer must be 'speed' or 'memory', got {prefer!r}.")
+        raise OptionError(
+            f"tune_cpu_allocator: prefer must be 'speed' or 'memory', got {prefer!r}; choose one of these."
+        )
     try:
         library = ctypes.CDLL(None)  # Windows: TypeError
         # The second name is asked for because another C library may have a mallopt with other numbers.

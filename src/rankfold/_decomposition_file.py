@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rankfold._checkpoint import atomic_path
-from rankfold._errors import CheckpointError, ShapeError
+from rankfold._errors import CheckpointError
 from rankfold._registry import Registry
 from rankfold.formats import CP, TT, Tucker
 
@@ -106,7 +106,9 @@ def save_decomposition(tensor: CP | Tucker | TT, path: str | os.PathLike[str]) -
             # One entry only: safetensors writes several in random order, and equal results give equal files.
             save_file(tensors, temporary, metadata={"rankfold": header})
         except SafetensorError as error:
-            raise CheckpointError(f"{path}: cannot be written ({error}).") from error
+            raise CheckpointError(
+                f"{path}: cannot be written ({error}); make room, or name another place."
+            ) from error
 
 
 def load_decomposition(path: str | os.PathLike[str]) -> CP | Tucker | TT:
@@ -130,14 +132,16 @@ def load_decomposition(path: str | os.PathLike[str]) -> CP | Tucker | TT:
             header = json.loads((file.metadata() or {}).get("rankfold", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
-        raise CheckpointError(f"{path}: the file is damaged or no safetensors file ({error}).") from error
+        raise CheckpointError(
+            f"{path}: the file is damaged or no safetensors file ({error}); copy it again, or decompose again."
+        ) from error
     about = header.get("decomposition") if isinstance(header, dict) else None
     if not isinstance(about, dict) or about.get("format") not in _KINDS or header.get("version") != _VERSION:
         raise CheckpointError(f"{path}: the file holds no decomposition; pass one of save_decomposition.")
     try:
         tensor = _KINDS[about["format"]].build(tensors, len(about["shape"]))
         if list(tensor.shape) != about["shape"]:
-            raise ShapeError(f"the factors give {tensor.shape}, the header says {about['shape']}")
-    except (KeyError, TypeError, ShapeError) as error:
+            raise ValueError(f"the factors give {tensor.shape}, the header says {about['shape']}")
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: the file is damaged ({error}); decompose again.") from None
     return tensor

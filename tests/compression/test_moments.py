@@ -28,6 +28,19 @@ def test_a_weight_times_the_patches_is_the_output(layer: nn.Module, given: Tenso
     torch.testing.assert_close(rows @ layer.weight.flatten(1).mT, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("batch", [(5,), ()])
+@pytest.mark.parametrize("kind", [nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d])
+def test_the_patches_of_transposed_convolutions_are_their_positions(
+    kind: type[nn.Module], batch: tuple[int, ...]
+) -> None:
+    dimension = int(kind.__name__[-2])
+    layer = kind(4, 6, 1, bias=False).double()
+    given = torch.randn(*batch, 4, *(3,) * dimension, dtype=torch.float64)
+    rows = torch.cat([part.flatten(1) for part in patches(layer, given)])
+    expected = gradient_rows(layer, layer(given))
+    torch.testing.assert_close(rows @ layer.weight.flatten(1), expected, rtol=1e-12, atol=1e-12)
+
+
 def test_grouped_patches_are_those_of_one_group() -> None:
     layer, given = nn.Conv2d(6, 4, 3, groups=2).double(), torch.randn(2, 6, 5, 5).double()
     rows = torch.cat([part.flatten(1) for part in patches(layer, given)]).reshape(

@@ -195,7 +195,7 @@ def test_masks(mask: Any, error: type[Exception], words: str) -> None:
 def test_a_slice_that_nobody_saw(mode: int) -> None:
     mask = torch.ones(SHAPE, dtype=torch.bool)
     mask.select(mode, 3).fill_(False)
-    words = rf"^cp: nothing is observed in 1 slices of mode {mode} \(index 3\); .* drop them first"
+    words = rf"^cp: nothing is observed in 1 slice of mode {mode} \(index 3\), .*; drop what was never observed first\."
     refused(ShapeError, words, mask=mask)
     refused(ShapeError, words, torch.where(mask, tensor(), NAN), mask="nan")
 

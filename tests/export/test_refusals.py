@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import logging
 import sys
 
 import pytest
@@ -68,6 +69,20 @@ def pairs(x):
 )
 def test_models(tmp_path, model, example, message):
     assert isinstance(refused(tmp_path, rf.export_program, model, example, message), rf.ExportError)
+
+
+def test_the_sentence_is_all_that_is_said(tmp_path, capfd):
+    """PyTorch logs a traceback of its own where shapes do not fit."""
+    records = []
+    handler = logging.Handler()
+    handler.emit = records.append
+    logging.getLogger("torch").addHandler(handler)
+    try:
+        refused(tmp_path, rf.export_program, nn.Linear(6, 4), torch.randn(2, 5), "fails on example_inputs")
+    finally:
+        logging.getLogger("torch").removeHandler(handler)
+    assert records == []
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.chmod(0o644)  # mkstemp makes files that only the owner may read
         temporary.replace(target)
     except OSError as error:
-        raise CheckpointError(f"{target}: cannot write there ({error.strerror or error}).") from error
+        raise CheckpointError(
+            f"{target}: cannot write there ({error.strerror or error}); make room, or name another place."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)

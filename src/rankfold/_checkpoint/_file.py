@@ -44,7 +44,9 @@ def write_file(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], head
             metadata = {"format": "pt", _HEADER: text, _DIGEST: _digest(text, local)}
             save_file(local, temporary, metadata=metadata)
         except (SafetensorError, TypeError, ValueError, RecursionError) as error:
-            raise CheckpointError(f"{path}: cannot be written ({brief(error)}).") from error
+            raise CheckpointError(
+                f"{path}: cannot be written ({brief(error)}); make room, or leave out what is no plain value."
+            ) from error
 
 
 def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
@@ -75,12 +77,14 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str
                 "safetensors.torch.save_file."
             ) from None
         raise CheckpointError(
-            f"{path}: the file is damaged or no safetensors file ({brief(error)})."
+            f"{path}: the file is damaged or no safetensors file ({brief(error)}); copy or save it again."
         ) from error
     if header is None:
         return tensors, None
     if not isinstance(header, dict):
-        raise CheckpointError(f"{path}: the file is damaged: its header is no JSON object.")
+        raise CheckpointError(
+            f"{path}: the file is damaged: its header is no JSON object; copy or save it again."
+        )
     version = header.get("version", _FIRST)
     if version not in (_FIRST, _FORMAT):
         raise CheckpointError(
@@ -106,7 +110,7 @@ def _require_file(path: Path) -> None:
             )
         _start(path)
     except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
-        raise CheckpointError(f"{path}: cannot be read ({brief(error)}).") from error
+        raise CheckpointError(f"{path}: cannot be read ({brief(error)}); pass a file that can.") from error
 
 
 def _start(path: str | os.PathLike[str]) -> bytes:

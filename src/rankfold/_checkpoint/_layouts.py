@@ -87,10 +87,14 @@ def checked_aliases(
     """
     aliases = header.get("aliases", {})
     if not isinstance(aliases, dict):
-        raise CheckpointError(f"{path}: the file is damaged: its list of shared tensors is none.")
+        raise CheckpointError(
+            f"{path}: the file is damaged: its list of shared tensors is none; copy or save it again."
+        )
     for name, source in aliases.items():
         if not isinstance(source, str) or source not in tensors or name in tensors:
-            raise CheckpointError(f"{path}: the file is damaged: shared tensor {name[:80]!r} leads nowhere.")
+            raise CheckpointError(
+                f"{path}: the file is damaged: shared tensor {name[:80]!r} leads nowhere; copy or save it again."
+            )
     return {name: tensors[source] for name, source in aliases.items()}
 
 
@@ -104,7 +108,9 @@ def checked_layouts(
     """
     described = header.get("layers", {})
     if not isinstance(described, dict):
-        raise CheckpointError(f"{path}: the file is damaged: its list of layers is none.")
+        raise CheckpointError(
+            f"{path}: the file is damaged: its list of layers is none; copy or save it again."
+        )
     layouts = {}
     for name, raw in described.items():
         layout = _read(raw)
@@ -113,7 +119,8 @@ def checked_layouts(
             for key, size in ((leaf(name, part), size) for part, size in layout.tensors().items())
         ):
             raise CheckpointError(
-                f"{path}: the file is damaged: its description of layer {name[:80]!r} does not match its tensors."
+                f"{path}: the file is damaged: its description of layer {name[:80]!r} does not match its tensors; "
+                "copy or save it again."
             )
         layouts[name] = layout
     return layouts

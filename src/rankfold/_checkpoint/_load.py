@@ -101,7 +101,9 @@ def _fill(
         undo.restore()
         if isinstance(error, CheckpointError) or not isinstance(error, Exception):
             raise
-        raise CheckpointError(f"{path}: cannot be loaded ({brief(error, 400)}).") from error
+        raise CheckpointError(
+            f"{path}: cannot be loaded ({brief(error, 400)}), nothing was changed; build the model that was saved."
+        ) from error
 
 
 def _check_shared(model: nn.Module, tensors: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:

@@ -57,7 +57,8 @@ def replacements_for(
         layout = layouts.get(aliases[0])
         if any(layouts.get(name) != layout for name in aliases):
             raise CheckpointError(
-                f"{path}: layers {some_names(aliases)} are one in the model and differ in the file."
+                f"{path}: layers {some_names(aliases)} are one in the model and differ in the file; build the model "
+                "that was saved."
             )
         try:
             new = _new_layer(module, aliases, layout, tensors, modules)
@@ -106,7 +107,8 @@ def _new_layer(
     selectable = rule is not None and rule.selectable_modes
     if rule is None or not (selectable or layout.modes == tuple(range(len(layout.shape)))):
         raise CheckpointError(
-            f"it is factorised along modes {layout.modes} in the file, which a {type(module).__name__} cannot be."
+            f"it is factorised along modes {layout.modes} in the file, which a {type(module).__name__} cannot be; "
+            "build the model that was saved."
         )
     new = rule.layer.like(module, rank=1, **({"modes": layout.modes} if selectable else {}))
     new.reserve(layout.ranks)
@@ -146,7 +148,8 @@ def _share(model: nn.Module, found: list[Replacement], path: str | os.PathLike[s
         if outside or not alike:
             raise CheckpointError(
                 f"{path}: layer {entry.names[0]!r} shares its weight in the model with "
-                f"{some_names(outside or owners[shared])}, and the file holds them in different forms."
+                f"{some_names(outside or owners[shared])}, and the file holds them in different forms; build the model "
+                "that was saved."
             )
         if other is entry.new:
             continue

@@ -72,7 +72,9 @@ def taken_state(
             )
         return None
     if not isinstance(described, dict) or "tree" not in described:
-        raise CheckpointError(f"{path}: the file is damaged: what it holds as {key} is none.")
+        raise CheckpointError(
+            f"{path}: the file is damaged: what it holds as {key} is none; copy or save it again."
+        )
     return decode(described["tree"], tensors, path)
 
 

@@ -47,7 +47,9 @@ def encode(value: Any, tensors: dict[str, Tensor], prefix: str = "") -> Any:
     try:
         return _encode(value, tensors, prefix)
     except RecursionError:
-        raise CheckpointError("a training state is nested too deeply, or holds itself.") from None
+        raise CheckpointError(
+            "save: a training state is nested too deeply, or holds itself; give optimiser and scheduler plain settings."
+        ) from None
 
 
 def _encode(value: Any, tensors: dict[str, Tensor], prefix: str) -> Any:
@@ -62,7 +64,8 @@ def _encode(value: Any, tensors: dict[str, Tensor], prefix: str) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return {"value": value}
     raise CheckpointError(
-        f"a training state may hold tensors and plain values only, under plain keys, got {type(value).__name__}."
+        f"save: a training state holds an object of type {type(value).__name__}, allowed are tensors and plain "
+        "values under plain keys; leave out what holds it."
     )
 
 
@@ -75,7 +78,9 @@ def decode(node: Any, tensors: dict[str, Tensor], path: str | os.PathLike[str]) 
     try:
         return _decode(node, tensors)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: the file is damaged: its training state cannot be read.") from error
+        raise CheckpointError(
+            f"{path}: the file is damaged: its training state cannot be read; copy or save it again."
+        ) from error
 
 
 def _decode(node: Any, tensors: dict[str, Tensor]) -> Any:

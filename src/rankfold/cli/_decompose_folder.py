@@ -63,7 +63,9 @@ def new_folder(path: Path) -> Iterator[Path]:
             path.rmdir()
         temporary.rename(path)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot write there ({error.strerror or error}).") from error
+        raise CheckpointError(
+            f"{path}: cannot write there ({error.strerror or error}); make room, or name another with --out."
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         for parent in made:

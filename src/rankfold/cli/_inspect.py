@@ -44,8 +44,13 @@ def inspect(config: InspectConfig) -> None:
         _inspect_run(RunFolder(config.path), console)
     elif config.path.suffix == ".json":
         _inspect_compression(config.path, console)
-    else:
+    elif config.path.exists():
         _inspect_file(config.path, console)
+    else:
+        raise CheckpointError(
+            f"inspect: {config.path}: there is no such file or folder; pass the folder of a run, or a file that "
+            "rankfold wrote."
+        )
 
 
 def _inspect_run(folder: RunFolder, console: Console) -> None:

@@ -84,7 +84,7 @@ class FineTuning:
         )
         for name, value, allowed, words in limits:
             if not allowed:
-                raise OptionError(f"FineTuning: {name} must be {words}, got {value!r}.")
+                raise OptionError(f"FineTuning: {name} must be {words}, got {value!r}; choose such a value.")
         if not callable(self.batches):
             _length(self.batches)
 

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 __all__ = ["for_products", "gradient_rows", "is_lookup", "patches", "window_size"]
 
+# A rule of one's own may convert those of one and three dimensions.
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 # Numbers in the patches that are made at once, 64 MiB in float32: an image is as many times larger in patches
 # as its window has positions.
 _MOST_NUMBERS = 1 << 24
@@ -41,8 +43,8 @@ def patches(module: nn.Module, given: Tensor) -> Iterator[Tensor]:
     """
     if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         yield from _windows(module, given)
-    elif isinstance(module, nn.ConvTranspose2d):
-        batch = given if given.ndim == 4 else given.unsqueeze(0)
+    elif isinstance(module, _TRANSPOSED):
+        batch = given if given.ndim == len(module.kernel_size) + 2 else given.unsqueeze(0)
         yield batch.movedim(1, -1).reshape(-1, batch.shape[1], 1)
     else:
         yield given.reshape(-1, given.shape[-1], 1)
@@ -82,7 +84,7 @@ def for_products(tensor: Tensor) -> Tensor:
 
 def gradient_rows(module: nn.Module, gradient: Tensor) -> Tensor:
     """Gradients of a layer's output as rows of output channels."""
-    if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d):
+    if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)):
         dimension = len(module.kernel_size)
         batch = gradient if gradient.ndim == dimension + 2 else gradient.unsqueeze(0)
         return batch.movedim(1, -1).reshape(-1, batch.shape[1])

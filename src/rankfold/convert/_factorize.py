@@ -99,7 +99,9 @@ def convert_layers(
 ) -> Conversion:
     """:func:`factorize` with a given way to approximate weights; the other arguments are its."""
     if isinstance(modes, str) and modes != "all":
-        raise OptionError(f"factorize: modes must be None, 'all' or a tuple of mode numbers, got {modes!r}.")
+        raise OptionError(
+            f"factorize: modes must be None, 'all' or a tuple of mode numbers, got {modes!r}; pass one of these."
+        )
     candidates = convertible(model, include, exclude)
     chosen_modes = tuple(modes) if modes is not None and not isinstance(modes, str) else modes
     for group, choice in choose_ranks(model, candidates, policy, chosen_modes, truncation):
@@ -190,6 +192,6 @@ def _checked(
     if not error <= allowed:
         raise ConversionError(
             f"factorize: the factorised model differs from its dense reconstruction by {error:.1e} (allowed is "
-            f"{allowed:.1e}); the model is unchanged. Exclude layers to find the one that reads its weight otherwise."
+            f"{allowed:.1e}), the model is unchanged; exclude layers to find the one that reads its weight otherwise."
         )
     return replace(conversion, parity_error=error, output_change=relative_difference(after, before))

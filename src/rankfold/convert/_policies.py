@@ -136,7 +136,8 @@ def parse_policy(text: str, example_inputs: Any = None) -> RankPolicy:
     options = _options(info, text, words)
     if not options and not info.optional:
         raise OptionError(
-            f"rank policy {text!r}: {name} needs {_listed(info.options)}, as in {info.example!r}."
+            f"rank policy {text!r}: got no option, {name} needs {_listed(info.options)}; write it as in "
+            f"{info.example!r}."
         )
     return info.build(example_inputs, **options)
 
@@ -148,21 +149,24 @@ def _options(info: PolicyInfo, text: str, words: Sequence[str]) -> dict[str, flo
         if option not in info.options:
             takes = f"takes {_listed(info.options)}" if info.options else "takes no options"
             raise OptionError(
-                f"rank policy {text!r}: {word!r} is not an option; {info.name} {takes}, as in {info.example!r}."
+                f"rank policy {text!r}: {word!r} is not an option, {info.name} {takes}; write it as in "
+                f"{info.example!r}."
             )
         if option in options:
             raise OptionError(f"rank policy {text!r}: {option} is given twice; give it once.")
-        options[option] = _number(text, option, value)
+        options[option] = _number(text, option, value, info.example)
     return options
 
 
-def _number(text: str, option: str, value: str) -> float:
+def _number(text: str, option: str, value: str, example: str) -> float:
     for kind in (int, float):
         try:
             return kind(value)
         except ValueError:
             continue
-    raise OptionError(f"rank policy {text!r}: {option} must be a number, got {value!r}.")
+    raise OptionError(
+        f"rank policy {text!r}: {option} must be a number, got {value!r}; write it as in {example!r}."
+    )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -48,7 +48,7 @@ def selected(
             names = ", ".join(name for name, _ in candidates[:8]) + (", ..." if len(candidates) > 8 else "")
             raise SelectorError(
                 f"{argument}: {selector!r} matches none of the {len(candidates)} layers that can be factorised "
-                f"({names}); a pattern must match the whole name."
+                f"({names}); a pattern must match the whole name, so write '.*' for any characters."
             )
         chosen |= found
     return chosen

@@ -37,7 +37,7 @@ def search_roots(data_dir: Path | None) -> list[Path]:
     """
     if data_dir is not None and not data_dir.is_dir():
         raise DataError(
-            f"load_dataset: data_dir {data_dir} is not a folder; pass an existing one, or none to search "
+            f"load_dataset: data_dir={data_dir} is not a folder; pass an existing one, or none to search "
             "RANKFOLD_DATA and the user cache."
         )
     environment = os.environ.get("RANKFOLD_DATA")

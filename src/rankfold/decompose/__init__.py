@@ -1,7 +1,8 @@
 """Floor 3: the parts of a tensor, without knowing the rank."""
 
 from rankfold.decompose._cp import cp
-from rankfold.decompose._methods import METHODS
+from rankfold.decompose._data import Data
+from rankfold.decompose._methods import METHODS, Method, Settings
 from rankfold.decompose._result import (
     Agreement,
     CPDecomposition,
@@ -10,6 +11,7 @@ from rankfold.decompose._result import (
     RankStep,
     TracePoint,
 )
+from rankfold.decompose._scaling import balance, random_factors
 from rankfold.decompose._tt import tt
 from rankfold.decompose._tucker import tucker
 
@@ -17,11 +19,16 @@ __all__ = [
     "METHODS",
     "Agreement",
     "CPDecomposition",
+    "Data",
     "Decomposition",
     "Degeneracy",
+    "Method",
     "RankStep",
+    "Settings",
     "TracePoint",
+    "balance",
     "cp",
+    "random_factors",
     "tt",
     "tucker",
 ]

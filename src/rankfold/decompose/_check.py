@@ -110,9 +110,10 @@ def checked_mask(where: str, tensor: Tensor, mask: Mask) -> tuple[Tensor, Tensor
         empty = (~observed.any(dim=others)).nonzero().flatten().tolist()
         if empty:
             shown = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
+            slices = "1 slice" if len(empty) == 1 else f"{len(empty)} slices"
             raise ShapeError(
-                f"{where}: nothing is observed in {len(empty)} slices of mode {mode} (index {shown}); "
-                "nothing can be said about them, drop them first."
+                f"{where}: nothing is observed in {slices} of mode {mode} (index {shown}), so nothing is known "
+                "there; drop what was never observed first."
             )
     filled = torch.where(observed, tensor, 0.0)
     _check_finite(where, filled, tensor)
@@ -147,7 +148,7 @@ def checked_generator(where: str, generator: torch.Generator | int | None) -> to
             else repr(generator)
         )
         raise OptionError(
-            f"{where}: generator must be a torch.Generator of the CPU, a seed or None, got {got}."
+            f"{where}: generator must be a torch.Generator of the CPU, a seed or None, got {got}; pass one of these."
         )
     return generator
 

@@ -37,7 +37,7 @@ def cp(
     x: Tensor | Any,
     rank: int | None = None,
     *,
-    method: str = "auto",
+    method: str | Method = "auto",
     mask: Mask = None,
     nonnegative: bool = False,
     symmetric: bool = False,
@@ -56,7 +56,7 @@ def cp(
             tensor or anything ``torch.as_tensor`` takes. It is not changed.
         rank: number of components, or None to find it: components are added until what they gain is no more than
             noise gives, and dropped again one by one.
-        method: ``'auto'`` or a name in ``rankfold.decompose.METHODS``.
+        method: ``'auto'``, another name in ``rankfold.decompose.METHODS``, or a method of your own.
         mask: bool, True where an entry was observed; ``'nan'`` leaves NaN entries out.
         nonnegative: keep all factors >= 0.
         symmetric: all factors equal (up to a sign); x must not change when its modes are exchanged.
@@ -88,7 +88,7 @@ def cp(
         >>> parts.rank, parts.relative_error < 1e-6, parts.agreement.reached
         (3, True, True)
     """
-    chosen = METHODS[method]
+    chosen = method if isinstance(method, Method) else METHODS[method]
     _check_options(chosen, x, mask, nonnegative, loss, init)
     if loss == "poisson" and rank is None:
         raise OptionError(
@@ -102,7 +102,7 @@ def cp(
         raise OptionError(f"cp: restarts must be a whole number from 1, got {restarts!r}; pass one or None.")
     source = checked_generator("cp", generator)
     recorder = Recorder(callback)
-    given = read_input(x, mask, precise=method != "als", unit_norm=chosen.unit_norm, rank=rank)
+    given = read_input(x, mask, precise=chosen.name != "als", unit_norm=chosen.unit_norm, rank=rank)
     data = given.data
     settings = Settings(
         generator=source,
@@ -116,7 +116,7 @@ def cp(
         init=None if init is None else _start(init, given, rank, nonnegative),
     )
     found = search(data, rank, settings, chosen, restarts)
-    return _result(given, found, settings, method)
+    return _result(given, found, settings, chosen.name)
 
 
 def _result(given: Input, found: Found, settings: Settings, method: str) -> CPDecomposition:

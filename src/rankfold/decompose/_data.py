@@ -29,7 +29,19 @@ class Normal(Protocol):
 
 
 class Data(Protocol):
-    """A tensor to be decomposed: complete and dense, dense with gaps, or sparse."""
+    """A tensor to be decomposed: complete and dense, dense with gaps, or sparse; a solver is the same for all three.
+
+    Losses are ``½ ||model - x||²`` over the observed entries.
+
+    Example:
+        >>> import torch, rankfold
+        >>> from rankfold.decompose import METHODS, Method
+        >>> def solve(data, rank, settings):
+        ...     print(data.shape, data.count, data.norm)
+        ...     return METHODS["als"].solve(data, rank, settings)
+        >>> parts = rankfold.cp(torch.ones(2, 3, 6), 1, method=Method("loud", solve, "", ""))
+        (2, 3, 6) 36 6.0
+    """
 
     @property
     def shape(self) -> tuple[int, ...]:

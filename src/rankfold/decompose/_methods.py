@@ -16,7 +16,7 @@ __all__ = ["METHODS", "Method", "Settings", "Solve"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What every solver is told beside data and rank.
+    """What every solver is told beside data and rank; :func:`rankfold.cp` makes it.
 
     Arguments:
         generator: source of all random numbers, on the CPU.
@@ -27,9 +27,19 @@ class Settings:
         symmetric: keep all factors equal, up to a sign in the first of an even order.
         loss: ``'squared'``, or ``'poisson'`` for counts.
         init: factors to start from, or None for a start of the solver's own.
+        rounding: relative error that the digits of the input explain.
 
     Raises:
         OptionError: ``max_iterations`` or ``tolerance`` out of range.
+
+    Example:
+        >>> import torch, rankfold
+        >>> from rankfold.decompose import METHODS, Method
+        >>> def solve(data, rank, settings):
+        ...     print(settings.nonnegative, settings.tolerance)
+        ...     return METHODS["als"].solve(data, rank, settings)
+        >>> parts = rankfold.cp(torch.ones(3, 4, 5), 1, method=Method("loud", solve, "", ""), tolerance=1e-6)
+        False 1e-06
     """
 
     generator: torch.Generator
@@ -61,17 +71,25 @@ Solve = Callable[[Data, int, Settings], list[Tensor]]
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A CP solver.
+    """A CP solver, for ``cp(method=...)``: one of ``METHODS``, or one of your own.
 
     Arguments:
         name: as in ``cp(method=...)``.
-        solve: the solver, one run of it.
+        solve: one run of the solver: data, rank and settings to one factor ``(n_i, R)`` per mode, columns balanced over
+            the modes (:func:`balance`).
         summary: one sentence.
         source: the papers.
         takes: which of ``'masked', 'sparse', 'nonnegative', 'poisson', 'init'`` it can do; ``'symmetric'`` if it does
             so itself, otherwise its components are made symmetric afterwards.
         schedule: the solvers of the runs one after another; None repeats ``solve``.
         unit_norm: whether the solver relies on data of norm 1.
+
+    Example:
+        >>> import torch, rankfold
+        >>> from rankfold.decompose import METHODS
+        >>> patient = Method("patient", METHODS["greedy"].solve, "Greedy under another name.", "this example")
+        >>> rankfold.cp(torch.ones(3, 4, 5), 1, method=patient).method
+        'patient'
     """
 
     name: str

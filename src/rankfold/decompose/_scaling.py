@@ -30,6 +30,11 @@ def balance(factors: Sequence[Tensor]) -> list[Tensor]:
     Reference:
         Cohen and Leplat 2024, "Efficient algorithms for regularized nonnegative scale-invariant low-rank
         approximation models".
+
+    Example:
+        >>> import torch
+        >>> [float(factor.norm()) for factor in balance([torch.ones(1, 1), torch.full((1, 1), 4.0)])]
+        [2.0, 2.0]
     """
     norms = torch.stack([torch.linalg.vector_norm(factor, dim=0) for factor in factors])
     alive = (norms > 0).all(dim=0)
@@ -52,6 +57,14 @@ def random_factors(
 
     Returns:
         One ``(n_i, rank)`` per mode; the components together have about the norm of the data.
+
+    Example:
+        >>> import torch, rankfold
+        >>> from rankfold.decompose import Method
+        >>> def start(data, rank, settings):
+        ...     return random_factors(data, rank, settings.generator)
+        >>> rankfold.cp(torch.ones(3, 4, 5), 2, method=Method("start", start, "", "")).tensor
+        CP(shape=(3, 4, 5), rank=2, float32)
     """
     factors = []
     scale = (data.norm / rank**0.5) ** (1 / len(data.shape))

@@ -17,9 +17,12 @@ def checked_amount(where: str, given: Mapping[str, Any]) -> None:
     Raises:
         OptionError: none or several given, or a tolerance or an energy out of range.
     """
-    if sum(value is not None for value in given.values()) != 1:
+    count = sum(value is not None for value in given.values())
+    if count != 1:
         names = [f"{name}=" for name in given]
-        raise OptionError(f"{where}: pass exactly one of {', '.join(names[:-1])} and {names[-1]}.")
+        raise OptionError(
+            f"{where}: got {count or 'none'}; pass exactly one of {', '.join(names[:-1])} and {names[-1]}."
+        )
     tolerance, energy = given.get("tolerance"), given.get("energy")
     if tolerance is not None and not (isinstance(tolerance, Real) and 0 <= float(tolerance) < 1):
         raise OptionError(f"{where}: tolerance must lie in [0, 1), got {tolerance!r}; 0.1 allows 10 % error.")
@@ -38,9 +41,13 @@ def checked_method(
         OptionError: an unknown method, a negative number of iterations, or options that exclude each other.
     """
     if method not in _METHODS:
-        raise OptionError(f"{where}: method must be one of {', '.join(_METHODS)}, got {method!r}.")
+        raise OptionError(
+            f"{where}: method must be one of {', '.join(_METHODS)}, got {method!r}; choose one of these."
+        )
     if isinstance(max_iterations, bool) or not isinstance(max_iterations, int) or max_iterations < 0:
-        raise OptionError(f"{where}: max_iterations must be a whole number from 0, got {max_iterations!r}.")
+        raise OptionError(
+            f"{where}: max_iterations must be a whole number from 0, got {max_iterations!r}; pass one."
+        )
     if (masked or nonnegative) and method != "auto":
         kind = "a mask" if masked else "nonnegative=True"
         raise OptionError(

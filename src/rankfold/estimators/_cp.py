@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rankfold.decompose import Decomposition, cp
+from rankfold.decompose import Decomposition, Method, cp
 from rankfold.estimators._base import Array, Decomposer
 from rankfold.estimators._loadings import contracted
 from rankfold.formats import balanced_outer
@@ -19,7 +19,7 @@ class CPDecomposer(Decomposer):
 
     Arguments:
         rank: number of components; None finds it.
-        method: a CP method of Rankfold, ``'auto'`` chooses.
+        method: name of a CP method of Rankfold, ``'auto'`` chooses; or a method of your own.
         mask: ``'nan'`` takes NaN entries as missing, in fit, transform and score; None refuses them.
         nonnegative: factors and loadings that are at least 0.
         restarts: independent starts, None for the usual number of the method.
@@ -55,7 +55,7 @@ class CPDecomposer(Decomposer):
         self,
         rank: int | None = None,
         *,
-        method: str = "auto",
+        method: str | Method = "auto",
         mask: Literal["nan"] | None = None,
         nonnegative: bool = False,
         restarts: int | None = None,

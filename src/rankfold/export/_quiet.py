@@ -15,7 +15,7 @@ _LONGEST = 200
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep progress, notes and warnings of PyTorch's exporters off the terminal; failures stay exceptions.
+    """Keep what PyTorch's exporters print, log and warn of off the terminal; failures stay exceptions.
 
     What they warn of is whether the file computes what the model does, which is measured afterwards.
     """
@@ -27,7 +27,7 @@ def quiet() -> Iterator[None]:
         contextlib.redirect_stderr(silence),
     ):
         warnings.simplefilter("ignore")
-        logging.disable(max(disabled, logging.WARNING))
+        logging.disable(max(disabled, logging.ERROR))
         try:
             yield
         finally:

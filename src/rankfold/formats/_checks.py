@@ -19,7 +19,8 @@ def check_one_of(where: str, tolerance: float | None, ranks: object) -> None:
         OptionError: otherwise.
     """
     if (tolerance is None) == (ranks is None):
-        raise OptionError(f"{where}: pass exactly one of tolerance= and ranks=.")
+        got = "neither" if ranks is None else "both"
+        raise OptionError(f"{where}: got {got}; pass exactly one of tolerance= and ranks=.")
     if tolerance is not None and not 0 <= tolerance < 1:
         raise OptionError(f"{where}: tolerance must lie in [0, 1), got {tolerance}; 0.1 cuts at 10 % error.")
 

@@ -59,8 +59,8 @@ class CP(Format):
         for mode, factor in enumerate(factors):
             if factor.ndim != 2 or factor.shape[1] != weights.shape[0]:
                 raise ShapeError(
-                    f"CP: the factor of mode {mode} has shape {tuple(factor.shape)}; with {weights.shape[0]} "
-                    f"weights it must be (n, {weights.shape[0]})."
+                    f"CP: the factor of mode {mode} has shape {tuple(factor.shape)}, the weights "
+                    f"{tuple(weights.shape)}; pass a factor of shape (n, {weights.shape[0]})."
                 )
             if factor.dtype != weights.dtype or factor.device != weights.device:
                 raise ShapeError(

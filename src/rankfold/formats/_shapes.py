@@ -63,7 +63,7 @@ def checked_modes(where: str, modes: Sequence[int] | None, order: int) -> tuple[
     chosen = tuple(sorted(modes))
     if not chosen or len(set(chosen)) != len(chosen) or chosen[0] < 0 or chosen[-1] >= order:
         raise ShapeError(
-            f"{where}: modes must be distinct numbers in 0..{order - 1}, at least one, got {tuple(modes)}."
+            f"{where}: modes must be distinct numbers in 0..{order - 1}, at least one, got {tuple(modes)}; pass such."
         )
     return chosen
 

@@ -76,7 +76,7 @@ class Tucker(Format):
             if factor is not None and (factor.ndim != 2 or factor.shape[1] != core.shape[mode]):
                 raise ShapeError(
                     f"Tucker: the factor of mode {mode} has shape {tuple(factor.shape)}, the core "
-                    f"{tuple(core.shape)}; the factor must be (n, {core.shape[mode]})."
+                    f"{tuple(core.shape)}; pass a factor of shape (n, {core.shape[mode]})."
                 )
             if factor is not None and (factor.dtype != core.dtype or factor.device != core.device):
                 raise ShapeError(

@@ -75,11 +75,12 @@ class Embedding(FactorizedLayer):
         super().__init__()
         if sparse:
             raise OptionError(
-                "Embedding: sparse must be False, got True; a change of basis touches every row."
+                "Embedding: sparse must be False, got True; leave it out, for a change of basis touches every row."
             )
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise OptionError(
-                f"Embedding: padding_idx must lie in {-num_embeddings}..{num_embeddings - 1}, got {padding_idx}."
+                f"Embedding: padding_idx must lie in {-num_embeddings}..{num_embeddings - 1}, got {padding_idx}; pass "
+                "the number of a row."
             )
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = padding_idx % num_embeddings if padding_idx is not None else None

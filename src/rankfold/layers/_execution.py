@@ -56,7 +56,9 @@ def sides_of(execution: Execution, modes: tuple[int, int], available: Sequence[i
         OptionError: an unknown execution.
     """
     if execution not in EXECUTIONS:
-        raise OptionError(f"execution must be None or one of {', '.join(EXECUTIONS)}, got {execution!r}.")
+        raise OptionError(
+            f"execution must be None or one of {', '.join(EXECUTIONS)}, got {execution!r}; choose one of these."
+        )
     merged = {"chain": (), "merge_input": modes[:1], "merge_output": modes[1:], "dense": modes}[execution]
     return tuple(mode for mode in available if mode not in merged)
 

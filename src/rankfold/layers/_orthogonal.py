@@ -70,7 +70,8 @@ class OrthogonalWeight(nn.Module):
             isinstance(block, bool) or not isinstance(block, int) or not 2 <= block <= layout.fan_in
         ):
             raise OptionError(
-                f"OrthogonalWeight: block must be a whole number in 2..{layout.fan_in}, the fan-in, got {block!r}."
+                f"OrthogonalWeight: block must be a whole number in 2..{layout.fan_in}, the fan-in, got {block!r}; "
+                "pass such a number, or None for all."
             )
         drawn = None if block is None else self._draw(generator)
         self.register_buffer("coordinates", drawn)
@@ -96,7 +97,8 @@ class OrthogonalWeight(nn.Module):
         """Take a weight for V, in full, and give the free matrix of the identity."""
         if tuple(weight.shape) != self.layout.shape:
             raise ShapeError(
-                f"OrthogonalWeight: got a weight of shape {tuple(weight.shape)}, allowed is {self.layout.shape}."
+                f"OrthogonalWeight: got a weight of shape {tuple(weight.shape)}, allowed is {self.layout.shape}; pass "
+                "one of that shape."
             )
         self.neurons = self.layout.neurons(weight).detach().clone()
         if self.coordinates is not None:

@@ -123,8 +123,8 @@ def truncated_hosvd(
         if not bad:
             raise
         raise NonFiniteError(
-            f"truncated_hosvd: tensors {bad} hold NaN or infinity; all entries must be finite. "
-            "Lower the learning rate or look for the layer that overflows."
+            f"truncated_hosvd: tensors {bad} hold NaN or infinity, all entries must be finite; lower the learning rate "
+            "or look for the layer that overflows."
         ) from error
     results = []
     for index, tensor in enumerate(tensors):

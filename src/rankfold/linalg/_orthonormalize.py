@@ -71,7 +71,9 @@ def orthonormalize(matrix: Tensor, *, method: Literal["householder", "cholesky"]
     elif method == "cholesky":
         basis = _cholesky_twice(work)
     else:
-        raise OptionError(f"orthonormalize: method must be 'householder' or 'cholesky', got {method!r}.")
+        raise OptionError(
+            f"orthonormalize: method must be 'householder' or 'cholesky', got {method!r}; choose one of these."
+        )
     return basis.to(matrix.dtype)
 
 

@@ -29,7 +29,9 @@ class Fixed(ShapeRule):
 
     def __post_init__(self) -> None:
         if isinstance(self.rank, bool) or not isinstance(self.rank, Integral) or self.rank < 1:
-            raise OptionError(f"Fixed: rank must be a whole number of at least 1, got {self.rank!r}.")
+            raise OptionError(
+                f"Fixed: rank must be a whole number of at least 1, got {self.rank!r}; pass one."
+            )
 
     def __call__(self, shape: Sequence[int], modes: Sequence[int]) -> tuple[int, ...]:
         """Ranks for a weight of ``shape`` factorised along ``modes``."""

@@ -76,4 +76,6 @@ class Quantum(ShapeRule):
 def check_quantum(where: str, quantum: object) -> None:
     """Raise OptionError unless the quantum is a whole number of at least 1."""
     if isinstance(quantum, bool) or not isinstance(quantum, Integral) or quantum < 1:
-        raise OptionError(f"{where}: quantum must be a whole number of at least 1, got {quantum!r}.")
+        raise OptionError(
+            f"{where}: quantum must be a whole number of at least 1, got {quantum!r}; 16 suits kernels."
+        )

@@ -61,12 +61,13 @@ class Sensitivity:
     def __post_init__(self) -> None:
         if not callable(self.evaluate):
             raise OptionError(
-                f"Sensitivity: evaluate must be a function of the model that gives its loss, got {self.evaluate!r}."
+                f"Sensitivity: evaluate must be a function of the model, got {self.evaluate!r}; pass one that gives "
+                "its loss."
             )
         check_amount("Sensitivity", "params", self.params)
         if isinstance(self.levels, bool) or not isinstance(self.levels, Integral) or self.levels < 2:
             raise OptionError(
-                f"Sensitivity: levels must be a whole number of at least 2, got {self.levels!r}."
+                f"Sensitivity: levels must be a whole number of at least 2, got {self.levels!r}; 8 is usual."
             )
 
     def choose(self, weights: Sequence[WeightView]) -> list[Choice | str]:
@@ -109,7 +110,8 @@ class Sensitivity:
             loss = float(value)
         except (TypeError, ValueError, RuntimeError) as error:
             raise OptionError(
-                f"Sensitivity: evaluate must return the loss as one number, got {type(value).__name__} for {what}."
+                f"Sensitivity: evaluate must return the loss as one number, got {type(value).__name__} for {what}; "
+                "return loss.mean() or the like."
             ) from error
         if not isfinite(loss):
             raise NonFiniteError(

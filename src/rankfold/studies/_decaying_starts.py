@@ -150,7 +150,7 @@ def accuracy_curve(
 
     def after_batch(progress: Progress, loss: float) -> None:
         if not isfinite(loss):
-            raise NonFiniteError("the loss is NaN or infinite")
+            raise NonFiniteError("small-singular-values: the loss is NaN or infinite; the curve ends here.")
         if every is not None and progress.batch % every == 0 and progress.batch < steps:
             curve.append((progress.epoch * steps + progress.batch, 100 * evaluate(network, *test)[1]))
 

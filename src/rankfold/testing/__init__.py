@@ -1,4 +1,4 @@
-"""Contract suites: a new format, layer or integrator says how to make one and inherits every test."""
+"""Contract suites: a new format, layer, integrator, solver or policy says how to make one and inherits every test."""
 
 from rankfold.testing._augmentation_contract import AugmentationContract
 from rankfold.testing._format_contract import FormatContract
@@ -6,6 +6,7 @@ from rankfold.testing._integrator_contract import IntegratorContract, linear_los
 from rankfold.testing._layer_contract import LayerContract
 from rankfold.testing._notebook import NotebookReader, assert_notebook_html
 from rankfold.testing._pairwise import pairwise
+from rankfold.testing._policy_contract import PolicyContract
 from rankfold.testing._rounding import assert_same
 from rankfold.testing._solver_contract import SolverContract
 
@@ -15,6 +16,7 @@ __all__ = [
     "IntegratorContract",
     "LayerContract",
     "NotebookReader",
+    "PolicyContract",
     "SolverContract",
     "assert_notebook_html",
     "assert_same",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rankfold._errors import OptionError, RankError, ShapeError
-from rankfold.decompose import METHODS, CPDecomposition, TracePoint, cp
+from rankfold.decompose import METHODS, CPDecomposition, Method, TracePoint, cp
 from rankfold.formats import CP, factor_match_score
 
 __all__ = ["SolverContract"]
@@ -25,14 +25,14 @@ _OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 class SolverContract:
-    """Tests of a CP method; a subclass named ``Test...`` says its name and inherits them.
+    """Tests of a CP method; a subclass named ``Test...`` says which and inherits them.
 
-    What the method takes (masks, sparse tensors, ...) is read from ``rankfold.decompose.METHODS``: it is tested where
-    it is taken, and has to be refused where it is not.
+    What the method takes (masks, sparse tensors, ...) is read from its record: it is tested where it is taken, and has
+    to be refused where it is not.
     """
 
-    #: The name in ``rankfold.decompose.METHODS``.
-    method: ClassVar[str]
+    #: The name in ``rankfold.decompose.METHODS``, or the record.
+    method: ClassVar[str | Method]
     #: Relative error that the method reaches on an easy exact tensor in float64.
     accuracy: ClassVar[float] = 1e-6
     #: The same in float32.
@@ -44,12 +44,16 @@ class SolverContract:
 
     # -- helpers ---------------------------------------------------------------------------------------
 
+    @property
+    def _record(self) -> Method:
+        return self.method if isinstance(self.method, Method) else METHODS[self.method]
+
     def _takes(self, feature: str) -> bool:
-        return feature in METHODS[self.method].takes
+        return feature in self._record.takes
 
     def _need(self, feature: str) -> None:
         if not self._takes(feature):
-            pytest.skip(f"{self.method} is not made for this: {feature}")
+            pytest.skip(f"{self._record.name} is not made for this: {feature}")
 
     def _solve(self, x: Any, rank: int = _RANK, *, seed: int = 0, **options: Any) -> CPDecomposition:
         return cp(x, rank, method=self.method, generator=seed, **options)
@@ -109,12 +113,12 @@ class SolverContract:
         truth = self._truth(shape, rank)
         x = truth.to_dense()
         if not self.allowed(shape, rank):
-            with pytest.raises(RankError, match=rf"^cp: the method '{self.method}' .*rank"):
+            with pytest.raises(RankError, match=rf"^cp: the method '{self._record.name}' .*rank"):
                 self._solve(x, rank)
             return
         result = self._solve(x, rank)
         self._valid(result, x, rank)
-        assert result.method == self.method
+        assert result.method == self._record.name
         assert result.relative_error <= self.accuracy
         # With two modes or one component per slice more than one answer is exact.
         if sum(size >= 2 for size in shape) >= 3:
@@ -258,7 +262,7 @@ class SolverContract:
             self._names_those_that_do(str(raised.value), "sparse", "a sparse tensor")
 
     def _names_those_that_do(self, message: str, feature: str, words: str) -> None:
-        assert message.startswith(f"cp: the method '{self.method}' does not take {words}; ")
+        assert message.startswith(f"cp: the method '{self._record.name}' does not take {words}; ")
         able = [name for name, method in METHODS.items() if feature in method.takes]
         assert able
         assert all(name in message for name in able)

@@ -41,6 +41,6 @@ def require_finite_gradients(parameters: Mapping[nn.Parameter, str], step: int) 
         return
     names = ", ".join(bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
     raise NonFiniteError(
-        f"TDLRT: at step {step} the gradient of {names} holds NaN or infinity; nothing was changed. "
-        "Lower the learning rate, clip the gradients, or look for an overflow in the forward pass."
+        f"TDLRT: at step {step} the gradient of {names} holds NaN or infinity, nothing was changed; "
+        "lower the learning rate, clip the gradients, or look for an overflow in the forward pass."
     )

@@ -22,7 +22,7 @@ from rankfold.training._replay import Replay
 from rankfold.training._setup import DEFECT_IN_EPS, LOOSE, bring_to_form, inner_groups, trainable_layers
 from rankfold.training._snapshot import Snapshot
 from rankfold.training._transport import pad_state, rotate_state, transport_rule
-from rankfold.training.integrators import INTEGRATORS, Gradients
+from rankfold.training.integrators import INTEGRATORS, Gradients, Integrator
 
 __all__ = ["TDLRT"]
 
@@ -48,7 +48,8 @@ class TDLRT(Optimizer):
         inner_optimizer_class: ``torch.optim.SGD``, ``Adam``, ``AdamW``, or one made known with
             :func:`rankfold.register_transport`.
         tolerance: relative truncation error of each weight, in [0, 1). 0.05 to 0.2 are usual.
-        integrator: ``'augmented'``, ``'parallel'`` or ``'fixed'``.
+        integrator: ``'augmented'``, ``'parallel'`` or ``'fixed'``, another name in ``rankfold.training.INTEGRATORS``,
+            or an integrator of your own.
         core_steps: steps on the cores between two basis steps, at least 1. A new direction survives truncation
             only once it has grown above the tolerance, which takes several steps at small learning rates.
         basis_every: cycles begin only at steps that this number divides, at least 1; in between the cores train at
@@ -99,7 +100,7 @@ class TDLRT(Optimizer):
         inner_optimizer_class: type[Optimizer],
         *,
         tolerance: float = 0.1,
-        integrator: str = "augmented",
+        integrator: str | Integrator = "augmented",
         core_steps: int = 10,
         basis_every: int = 1,
         min_rank: int = 1,
@@ -121,7 +122,7 @@ class TDLRT(Optimizer):
             tolerance_warmup=tolerance_warmup,
             freeze_bases_after=freeze_bases_after,
         )
-        self.integrator = INTEGRATORS[integrator]
+        self.integrator = integrator if isinstance(integrator, Integrator) else INTEGRATORS[integrator]
         self.transport = transport_rule(inner_optimizer_class)
         self.tolerance, self.core_steps, self.basis_every = tolerance, core_steps, basis_every
         self.min_rank, self.rank_quantum = min_rank, rank_quantum
@@ -218,7 +219,8 @@ class TDLRT(Optimizer):
 
     def _prepare_pass(self) -> None:
         """Let the next backward take the core gradient in widened bases, if the next step can use it."""
-        wanted = self.core_steps == 1 and self.integrator.name == "augmented" and self._basis_step_is_next()
+        widens_alike = self.integrator == INTEGRATORS["augmented"]  # the layers take its step, no other
+        wanted = self.core_steps == 1 and widens_alike and self._basis_step_is_next()
         arm(self._passes, wanted)
 
     def _require_known_ranks(self) -> None:

@@ -13,4 +13,6 @@ def check_options(tolerance: float, *, freeze_bases_after: int | None, **counts:
     whole["freeze_bases_after"] = (0 if freeze_bases_after is None else freeze_bases_after, 0)
     for name, (value, least) in whole.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise OptionError(f"TDLRT: {name} must be a whole number of at least {least}, got {value!r}.")
+            raise OptionError(
+                f"TDLRT: {name} must be a whole number of at least {least}, got {value!r}; pass one."
+            )

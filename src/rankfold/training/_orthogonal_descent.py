@@ -156,7 +156,8 @@ def _check_options(options: dict[str, Any]) -> None:
         isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1
     ):
         raise OptionError(
-            f"OrthogonalDescent: iterations must be a whole number from 1, or None for exact, got {iterations!r}."
+            f"OrthogonalDescent: iterations must be a whole number from 1, or None for exact, got {iterations!r}; 2 is "
+            "the paper's."
         )
 
 
@@ -195,6 +196,6 @@ def _require_finite(gradients: list[Tensor]) -> None:
     flags = torch.stack([gradient.isfinite().all().to(gradients[0].device) for gradient in gradients])
     if not bool(flags.all()):
         raise NonFiniteError(
-            "OrthogonalDescent: a gradient holds NaN or infinity; nothing was changed. Lower the learning rate, clip "
+            "OrthogonalDescent: a gradient holds NaN or infinity, nothing was changed; lower the learning rate, clip "
             "the gradients, or look for an overflow in the forward pass."
         )

@@ -78,8 +78,8 @@ def transport_rule(optimizer: type[torch.optim.Optimizer], where: str = "TDLRT")
     """
     if not (isinstance(optimizer, type) and issubclass(optimizer, torch.optim.Optimizer)):
         raise OptimizerError(
-            "TDLRT: inner_optimizer_class must be a class of optimisers such as torch.optim.SGD, "
-            f"got {optimizer!r}."
+            f"TDLRT: inner_optimizer_class must be a class of optimisers, got {optimizer!r}; pass one such as "
+            "torch.optim.SGD."
         )
     by_class = {rule.optimizer: rule for rule in TRANSPORT_RULES.values()}
     for base in optimizer.__mro__:
@@ -87,7 +87,7 @@ def transport_rule(optimizer: type[torch.optim.Optimizer], where: str = "TDLRT")
             return by_class[base]
     raise OptimizerError(
         f"{where}: it is not known how the state of {optimizer.__name__} follows a change of basis; known are "
-        f"{', '.join(sorted(TRANSPORT_RULES))}. Say what its state is with rankfold.register_transport("
+        f"{', '.join(sorted(TRANSPORT_RULES))}; say what its state is with rankfold.register_transport("
         f"{optimizer.__name__}, first=(...), second=(...))."
     )
 
