@@ -187,3 +187,7 @@ def test_command_line(
     assert "Linear" in printed[2]
     assert Path("net-compressed.safetensors").is_file()
     assert "parameters" in printed[3]
+    assert printed[4] == "page: report.html\n"
+    page = Path("report.html").read_text(encoding="utf-8")
+    for name in ("Compressions side by side", "Accuracy against parameters", "Time of each layer"):
+        assert name in page
