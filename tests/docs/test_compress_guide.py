@@ -130,7 +130,7 @@ def test_what_is_left_dense() -> None:
 
 
 def test_command_line(shown: Shown) -> None:
-    _, reference, own, inspected = shown.printed.values()
+    _, reference, own, inspected, reported = shown.printed.values()
     assert labels(reference) == labels(ON_CONSOLE)
     for text in (ON_CONSOLE, reference):
         (before, after, share) = re.findall(r"parameters +([\d,]+) +([\d,]+) +([\d.]+)%", text)[0]
@@ -145,3 +145,7 @@ def test_command_line(shown: Shown) -> None:
     assert "Linear" in own
     assert (shown.folder / "net-compressed.safetensors").is_file()
     assert "parameters" in inspected
+    assert reported == "page: report.html\n"
+    page = (shown.folder / "report.html").read_text(encoding="utf-8")
+    for name in ("Compressions side by side", "Accuracy against parameters", "Time of each layer"):
+        assert name in page

@@ -1,6 +1,7 @@
 """``rankfold compress``."""
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -49,7 +50,8 @@ def compress(config: CompressConfig) -> None:
             raise Interrupted("interrupted; nothing was written.") from None
         written = write_compression(config, *network, {"allocator_tuned": tuned, **record})
         places = files_of(config)
-        places["page"].unlink(missing_ok=True)  # one of another record is worse than none
+        with suppress(OSError):
+            places["page"].unlink()  # one of another record is worse than none
         without = leave_page(places["record"], places["record"])
     console.print(compression_report(written.record))
     missing = {

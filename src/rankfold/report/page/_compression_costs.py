@@ -51,7 +51,7 @@ def cost_blocks(record: CompressionRecord) -> Iterator[Block]:
             title=f"{title} of each layer",
             description=f"As a dense layer and as it is now.{order}",
             label="layer",
-            value_label=label,
+            value_label=label.format(samples=record.samples_timed),
             names=names,
             bars=(
                 Line("dense", tuple(dense for dense, _ in pairs)),
@@ -81,7 +81,7 @@ _Value = Callable[[CompressedLayerRecord, str], float | None]
 _QUANTITIES: tuple[tuple[str, str, _Value], ...] = (
     ("Parameters", "parameters", lambda layer, side: getattr(layer, side).parameters),
     ("FLOPs per sample", "FLOPs", lambda layer, side: getattr(layer, side).flops),
-    ("Time", "milliseconds", _milliseconds),
+    ("Time", "milliseconds for {samples}", _milliseconds),
 )
 
 
