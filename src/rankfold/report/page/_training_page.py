@@ -10,6 +10,8 @@ from rankfold.report.page._training_charts import cost_blocks, layers_beside, le
 from rankfold.report.page._training_facts import (
     advice,
     differing_settings,
+    epochs_done,
+    fall_of,
     runs_table,
     training_facts,
     twin_of,
@@ -59,7 +61,7 @@ def training_page(records: Sequence[TrainingRecord], paths: Sequence[str]) -> Pa
 def _subtitle(main: TrainingRecord) -> str:
     form = "dense" if main.dense else f"Tucker form, tolerance {main.settings['tolerance']:g}"
     state = "complete" if main.complete else "not complete"
-    return f"{main.name}: {form}, {len(main.metrics)} of {main.settings['epochs']} epochs, {state}"
+    return f"{main.name}: {form}, {epochs_done(main)}, {state}"
 
 
 def _twin_name(main: TrainingRecord, twin: TrainingRecord | None) -> str:
@@ -79,8 +81,9 @@ def _worked(records: Sequence[TrainingRecord]) -> Iterator[Block]:
         elif finite(record.last.get("test_loss")) is None:
             yield Text(f"{record.name}: the loss is no finite number any more.", warning=True)
         elif not record.complete:
-            done = f"{len(record.metrics)} of {record.settings['epochs']} epochs"
-            yield Text(f"{record.name}: not complete, {done}.", warning=True)
+            yield Text(f"{record.name}: not complete, {epochs_done(record)}.", warning=True)
+        if (fallen := fall_of(record)) is not None:
+            yield Text(f"{record.name}: {fallen}.", warning=True)
     if len(records) > 1:
         yield runs_table(records)
     yield from learning_charts(records)
