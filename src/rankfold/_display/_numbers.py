@@ -32,6 +32,8 @@ def shown_number(value: float | None) -> str:
         return "-"
     if isinstance(value, int) and abs(value) < 1e15:
         return f"{value:,}"
+    if 1e4 <= abs(number) < _LARGE:  # four digits would want an exponent
+        return f"{number:,.0f}"
     return f"{number:.4g}" if number == 0 or _SMALL <= abs(number) < _LARGE else _with_exponent(number, 3)
 
 

@@ -157,10 +157,13 @@ def test_ticks_are_round(low, high, log, ticks):
 
 
 def test_numbers():
-    assert [shown_number(value) for value in (None, 5, 1234567, 0.0, 0.12345, 1e-7, float("inf"))] == [
+    assert [
+        shown_number(value) for value in (None, 5, 1234567, 33491.2, 0.0, 0.12345, 1e-7, float("inf"))
+    ] == [
         "-",
         "5",
         "1,234,567",
+        "33,491",
         "0",
         "0.1235",
         "1e-7",

@@ -3,6 +3,7 @@
 from copy import deepcopy
 from dataclasses import replace
 
+import pytest
 from tests.report.page.pages import parsed
 
 from rankfold.report.page import (
@@ -129,13 +130,51 @@ def test_a_tucker_core_has_spectra_and_a_train_has_none():
     one = replace(record(), summary=plain, spectra=(spectrum,))
     page = decomposition_page([one], ["run"])
     chart = charts(page)["Spectrum of mode 0"]
-    assert chart.lines[0].values == (1.0, 0.25, None, None, None)
+    assert chart.lines[0].values == (1.0, 0.25, None, None)  # as many places right of the cut as left of it
+    assert not chart.x_log
     assert (chart.marks[0].x, chart.marks[0].label) == (2.0, "cut at 2 of 5")
-    assert ("ranks", "2x4x3") in [(fact.name, fact.value) for fact in page.facts]
+    assert ("ranks", "2x4x3", "found") in [(fact.name, fact.value, fact.note) for fact in page.facts]
+    assert (
+        "26 numbers tell the 60 of the tensor to a relative error of 0.0123."
+        in parsed(render_page(page)).text
+    )
     train = replace(one, summary={**plain, "format": "tt"}, spectra=(), factors=())
     text = parsed(render_page(decomposition_page([train], ["run"]))).text
     assert "cores instead of components" in text
     assert "The ranks were given." in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "note"),
+    [
+        ({"ranks": [2, 4, 3]}, "given"),
+        ({"tolerance": 0.05}, "found at tolerance 0.05"),
+        ({"ranks": [], "tolerance": None, "energy": 0.99}, "found at energy 0.99"),
+        ({}, "found"),
+    ],
+)
+def test_where_ranks_come_from(settings, note):
+    summary = {key: SUMMARY[key] for key in SUMMARY if key not in ("rank", "rank_path", "shares", "weights")}
+    summary |= {"ranks": [2, 4, 3], "settings": settings}
+    page = decomposition_page([replace(record(), summary=summary)], ["run"])
+    assert ("ranks", note) in [(fact.name, fact.note) for fact in page.facts]
+
+
+def test_a_long_spectrum_has_a_logarithmic_axis_and_ends_soon_after_the_cut():
+    summary = {**SUMMARY, "ranks": [40, 4, 3], "shape": [500, 4, 3]}
+    spectrum = ModeSpectrum(mode=0, size=500, values=tuple(1 / (at + 1) for at in range(40)))
+    chart = charts(decomposition_page([replace(record(), summary=summary, spectra=(spectrum,))], ["run"]))
+    chart = chart["Spectrum of mode 0"]
+    assert len(chart.x) == 80
+    assert chart.x_log
+    assert chart.marks[0].label == "cut at 40 of 500"
+
+
+def test_a_search_through_many_ranks_says_so():
+    trace = [{"seconds": 0.1 * at, "relative_error": 0.5, "method": "als", "rank": at} for at in range(1, 12)]
+    chart = charts(decomposition_page([record(trace=trace)], ["run"]))["Error on the way"]
+    assert len(chart.lines) == 1
+    assert "ranks 1 to 11 were tried" in chart.description
 
 
 def test_side_by_side():

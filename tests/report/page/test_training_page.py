@@ -5,7 +5,15 @@ from dataclasses import replace
 import pytest
 from tests.report.page.pages import parsed, training_record
 
-from rankfold.report.page import Group, HeatMap, LineChart, RankChange, render_page, training_page
+from rankfold.report.page import (
+    Group,
+    HeatMap,
+    LineChart,
+    ModeSpectrum,
+    RankChange,
+    render_page,
+    training_page,
+)
 from rankfold.report.page._training_advice import advice
 from rankfold.report.page._training_facts import differing_settings, training_facts, twin_of
 
@@ -168,3 +176,50 @@ def test_only_settings_that_differ_are_shown_side_by_side():
     table = differing_settings([training_record("a"), training_record("b", tolerance=0.3)])
     assert table.rows == (("tolerance", "0.1", "0.3"),)
     assert len(differing_settings([training_record()]).rows) == 6
+
+
+def test_a_spectrum_shows_as_much_right_of_the_cut_as_left_of_it():
+    def chart(record, twin=None):
+        page = training_page([record, twin] if twin else [record], ["a", "b"] if twin else ["a"])
+        return next(
+            block
+            for block in blocks(page, "Where is the rank?")
+            if isinstance(block, LineChart) and block.y_log
+        )
+
+    low = training_record(layers=1, full=(300, 200), modes=2)
+    layer = replace(
+        low.layers[0], ranks=(3, 2), spectra=(ModeSpectrum(mode=0, size=200, values=(1.0, 0.5, 0.2)),)
+    )
+    low = replace(low, layers=(layer,))
+    assert (len(chart(low).x), chart(low).x_log) == (6, False)
+    dense = replace(
+        layer, ranks=None, modes=(), spectra=(ModeSpectrum(mode=0, size=200, values=tuple([1.0] * 200)),)
+    )
+    twin = replace(training_record("twin", layers=1, dense=True), layers=(dense,))
+    both = chart(low, twin)
+    assert (len(both.x), both.x_log) == (200, True)
+    assert [line.name for line in both.lines] == ["mode 0 of 200", "mode 0 of 200, dense run"]
+
+
+def test_a_network_that_got_worse_is_told():
+    fell = training_record(epochs=3)
+    metrics = tuple(
+        {**line, "test_accuracy": one} for line, one in zip(fell.metrics, (0.4, 0.9, 0.1), strict=True)
+    )
+    fell = replace(fell, metrics=metrics)
+    tree = parsed(render_page(training_page([fell], ["low"])))
+    warnings = [node.text for node in tree.all("p") if node.get("class") == "warning"]
+    assert warnings == ["low: the test accuracy was 90.00% after epoch 2 and is 10.00% now."]
+    assert any("--tolerance-warmup" in node.text for node in tree.all("li"))
+    nearly = replace(fell, metrics=(*metrics[:2], {**metrics[2], "test_accuracy": 0.86}))
+    assert 'class="warning"' not in render_page(training_page([nearly], ["low"]))
+
+
+def test_long_tables_scroll_in_a_box_of_their_own():
+    def boxes(count):
+        tree = parsed(render_page(training_page([training_record(layers=count)], ["low"])))
+        return [node.get("class") for node in tree.all("div") if node.get("aria-label") == "Layers"]
+
+    assert boxes(25) == ["scroll"]
+    assert boxes(26) == ["scroll tall"]

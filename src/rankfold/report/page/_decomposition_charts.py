@@ -5,6 +5,7 @@ from typing import Any
 
 from rankfold.report.page._blocks import BarChart, Block, Line, LineChart, Mark, Quantity, Table, Text
 from rankfold.report.page._decomposition_record import DecompositionRecord, ModeFactor
+from rankfold.report.page._rank_charts import LONG_SPECTRUM, spectrum_places
 
 __all__ = ["part_blocks", "rank_path_blocks", "trace_chart"]
 
@@ -17,6 +18,7 @@ def trace_chart(trace: Sequence[dict[str, Any]], name: str) -> LineChart:
     points = sorted(trace, key=lambda point: point["seconds"] or 0.0)
     ranks = sorted({point["rank"] for point in points})
     shown = len(ranks) <= _DRAWN
+    searched = f"; ranks {ranks[0]} to {ranks[-1]} were tried, some from several starts" if not shown else ""
     lines = (
         tuple(
             Line(
@@ -31,7 +33,7 @@ def trace_chart(trace: Sequence[dict[str, Any]], name: str) -> LineChart:
     return LineChart(
         title=f"Error on the way, {name}" if name else "Error on the way",
         description="Relative error of what the solver had at each moment"
-        + (", one line per number of components." if shown and len(ranks) > 1 else "."),
+        + (", one line per number of components." if shown and len(ranks) > 1 else f"{searched}."),
         x_label="seconds since the start",
         y_label="relative error",
         x=tuple(float(point["seconds"] or 0.0) for point in points),
@@ -91,6 +93,11 @@ def _factor_charts(factor: ModeFactor) -> Iterator[LineChart]:
         )
 
 
+def _needed(key: str, count: int) -> tuple[Line, ...]:
+    """Where a component begins to count."""
+    return (Line("what counts", (1.0,) * count),) if key == "evidence" else ()
+
+
 def rank_path_blocks(record: DecompositionRecord) -> Iterator[Block]:
     """Ranks that were tried, and spectra of a Tucker core."""
     summary = record.summary
@@ -107,7 +114,7 @@ def rank_path_blocks(record: DecompositionRecord) -> Iterator[Block]:
                 x_label="rank",
                 y_label=label,
                 x=ranks,
-                lines=(Line(label, tuple(step[key] for step in path)),),
+                lines=(Line(label, tuple(step[key] for step in path)), *_needed(key, len(path))),
                 y_log=log,
                 marks=chosen,
             )
@@ -130,13 +137,15 @@ def rank_path_blocks(record: DecompositionRecord) -> Iterator[Block]:
         top = one.values[0] if one.values and one.values[0] > 0 else None
         kept = summary["ranks"][one.mode]
         values = [value / top if top else None for value in one.values]
+        places = spectrum_places(one, kept)
         yield LineChart(
             title=f"Spectrum of mode {one.mode}",
             description="Singular values of the unfolding as shares of the largest; right of the cut nothing is kept.",
             x_label="number of the singular value",
             y_label="singular value over the largest",
-            x=tuple(float(place) for place in range(1, max(one.size, len(values)) + 1)),
-            lines=(Line(f"mode {one.mode}", tuple(values + [None] * max(0, one.size - len(values)))),),
+            x=tuple(float(place) for place in range(1, places + 1)),
+            lines=(Line(f"mode {one.mode}", tuple(values + [None] * (places - len(values)))),),
+            x_log=places >= LONG_SPECTRUM,
             y_log=True,
             marks=(Mark(float(kept), f"cut at {kept} of {one.size}"),),
         )

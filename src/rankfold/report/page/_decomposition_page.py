@@ -1,7 +1,8 @@
 """The page of one decomposition, or of several side by side."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import prod
+from typing import Any
 
 from rankfold._display import duration, finite, shown_number
 from rankfold.report._tables import sizes
@@ -62,7 +63,9 @@ def decomposition_page(records: Sequence[DecompositionRecord], paths: Sequence[s
 def _facts(record: DecompositionRecord) -> Iterator[Fact]:
     summary = record.summary
     yield Fact(
-        name="relative error", value=shown_number(summary["relative_error"]), note=f"by {summary['method']}"
+        name="relative error",
+        value=shown_number(summary["relative_error"]),
+        note=f"method {summary['method']}",
     )
     if "rank" in summary:
         found = "the best so far" if summary.get("interrupted") else "found"
@@ -73,7 +76,7 @@ def _facts(record: DecompositionRecord) -> Iterator[Fact]:
             note=f"{'given' if given else found}; {summary['agreement']['sentence']}",
         )
     else:
-        yield Fact(name="ranks", value=sizes(summary["ranks"]))
+        yield Fact(name="ranks", value=sizes(summary["ranks"]), note=_how_ranks_came(summary["settings"]))
     whole = prod(summary["shape"])
     yield Fact(
         name="numbers",
@@ -88,8 +91,16 @@ def _facts(record: DecompositionRecord) -> Iterator[Fact]:
     yield Fact(name="time", value=duration(summary["seconds"]), note="reading and writing apart")
 
 
+def _how_ranks_came(settings: Mapping[str, Any]) -> str:
+    if settings.get("ranks"):
+        return "given"
+    bound = next((name for name in ("tolerance", "energy") if settings.get(name) is not None), None)
+    return "found" if bound is None else f"found at {bound} {settings[bound]}"
+
+
 def _worked(records: Sequence[DecompositionRecord]) -> Iterator[Block]:
     for record in records:
+        yield Text(_told(record, f"{record.name}: " if len(records) > 1 else ""))
         if record.summary.get("interrupted"):
             yield Text(f"{record.name}: interrupted; this is the best that was found by then.", warning=True)
         warning = record.summary.get("degeneracy", {}).get("warning")
@@ -101,6 +112,13 @@ def _worked(records: Sequence[DecompositionRecord]) -> Iterator[Block]:
         trace = record.summary["trace"]
         if len(trace) > 1:
             yield trace_chart(trace, record.name if len(records) > 1 else "")
+
+
+def _told(record: DecompositionRecord, name: str) -> str:
+    """What was found in one sentence."""
+    whole, error = prod(record.summary["shape"]), finite(record.summary["relative_error"])
+    to = "an error that is no number" if error is None else f"a relative error of {shown_number(error)}"
+    return f"{name}{record.numbers:,} numbers tell the {whole:,} of the tensor to {to}."
 
 
 def _side_by_side(records: Sequence[DecompositionRecord]) -> Table:

@@ -4,13 +4,15 @@ from collections.abc import Iterator
 
 from rankfold.report._tables import sizes
 from rankfold.report.page._blocks import Block, Cell, Group, HeatMap, Line, LineChart, Mark, Table
-from rankfold.report.page._training_record import LayerRecord, RankChange, TrainingRecord
+from rankfold.report.page._training_record import LayerRecord, ModeSpectrum, RankChange, TrainingRecord
 
-__all__ = ["rank_blocks", "spectrum_blocks"]
+__all__ = ["LONG_SPECTRUM", "rank_blocks", "spectrum_blocks", "spectrum_places"]
 
 _OPEN = 8  # layers up to which each is drawn at once; the charts of more are folded away
 _LINES = 6  # layers up to which each has its line of errors; with the tolerance, as many as there are colours
 _COLUMNS = 60  # of the map of ranks over time
+#: Values from which on a spectrum has a logarithmic axis, so that the first ones are seen (choice of this library).
+LONG_SPECTRUM = 50
 
 
 def rank_blocks(record: TrainingRecord) -> Iterator[Block]:
@@ -160,12 +162,16 @@ def _spectrum_chart(layer: LayerRecord, beside: LayerRecord | None) -> LineChart
     """Each spectrum relative to its largest value, so that layers and runs compare."""
     lines, marks = [], []
     others = {one.mode: one for one in beside.spectra} if beside and beside.shape == layer.shape else {}
-    longest = max(one.size for one in (*layer.spectra, *others.values()))
+    kept = layer.ranks or ()
+    longest = max(
+        *(spectrum_places(one, kept[one.mode] if kept else one.size) for one in layer.spectra),
+        *(len(one.values) for one in others.values()),
+        1,
+    )
     for one in layer.spectra:
         name = f"mode {one.mode} of {one.size}"
-        if layer.ranks is not None:
-            kept = layer.ranks[one.mode]
-            marks.append(Mark(float(kept), f"mode {one.mode} cut at {kept}", len(lines)))
+        if kept:
+            marks.append(Mark(float(kept[one.mode]), f"mode {one.mode} cut at {kept[one.mode]}", len(lines)))
         lines.append(Line(name, _relative(one.values, longest)))
         if one.mode in others:
             lines.append(Line(f"{name}, dense run", _relative(others[one.mode].values, longest)))
@@ -179,9 +185,15 @@ def _spectrum_chart(layer: LayerRecord, beside: LayerRecord | None) -> LineChart
         y_label="singular value over the largest",
         x=tuple(float(place) for place in range(1, longest + 1)),
         lines=tuple(lines),
+        x_log=longest >= LONG_SPECTRUM,
         y_log=True,
         marks=tuple(marks),
     )
+
+
+def spectrum_places(spectrum: ModeSpectrum, kept: int) -> int:
+    """How many places the chart of a spectrum has: those of its values, and as many right of the cut, if there are."""
+    return max(len(spectrum.values), min(spectrum.size, 2 * kept), 1)
 
 
 def _relative(values: tuple[float, ...], longest: int) -> tuple[float | None, ...]:

@@ -125,19 +125,19 @@ def _overview(records: Sequence[StudyRecord], one: bool) -> Table:
         rows.append(
             (
                 record.name,
-                *told,
                 record.verdict,
                 record.held,
                 Quantity(share, f"{record.done:,} of {record.cases:,}"),
                 record.size,
                 str(record.parameters.get("seed", "")),
                 Quantity(record.seconds, f"{record.seconds:.1f}"),
+                *told,
             )
         )
     claim = () if one else ("claim",)
     return Table(
         caption="Runs side by side" if one else "Verdicts",
-        columns=("run" if one else "study", *claim, "verdict", "checks", "cases", "size", "seed", "seconds"),
+        columns=("run" if one else "study", "verdict", "checks", "cases", "size", "seed", "seconds", *claim),
         rows=tuple(rows),
     )
 

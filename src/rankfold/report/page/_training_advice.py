@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from rankfold._display import finite
 from rankfold.report._tables import sizes
+from rankfold.report.page._training_facts import epochs_done, fall_of
 from rankfold.report.page._training_record import TrainingRecord
 from rankfold.report.page._training_times import slower_layers
 from rankfold.report.page._training_trouble import trouble_of
@@ -33,10 +34,7 @@ def advice(record: TrainingRecord, twin: TrainingRecord | None, path: str) -> It
     elif not record.metrics:
         yield f"No epoch is complete yet; go on with: rankfold train --resume {path}"
     elif not record.complete:
-        yield (
-            f"{len(record.metrics)} of {record.settings['epochs']} epochs are done; go on with: rankfold train "
-            f"--resume {path}"
-        )
+        yield f"{epochs_done(record)} are done; go on with: rankfold train --resume {path}"
     if not record.metrics:
         return
     losses = [finite(line.get("train_loss")) for line in record.metrics[-2:]]
@@ -48,6 +46,11 @@ def advice(record: TrainingRecord, twin: TrainingRecord | None, path: str) -> It
     if record.dense:
         yield "This is the dense network; train the same without --dense and compare the two with rankfold report."
         return
+    if record.changes and fall_of(record) is not None:
+        yield (
+            "The network got worse while ranks were cut: a lower --tolerance keeps more of them, more --epochs or a "
+            "longer --tolerance-warmup leave it more time to learn in between."
+        )
     yield from _against(record, twin)
     yield from slower_layers(record)
     yield from _narrow(record)

@@ -8,7 +8,11 @@ from rankfold.report.page._blocks import Cell, Fact, Quantity, Table
 from rankfold.report.page._training_record import TrainingRecord
 from rankfold.report.page._training_times import time_facts
 
-__all__ = ["differing_settings", "runs_table", "training_facts", "twin_of"]
+__all__ = ["differing_settings", "epochs_done", "fall_of", "runs_table", "training_facts", "twin_of"]
+
+_FALLEN = (
+    0.05  # accuracy by which the last epoch is below the best, where something went wrong; a choice of ours
+)
 
 
 def twin_of(records: Sequence[TrainingRecord]) -> TrainingRecord | None:
@@ -27,6 +31,24 @@ def twin_of(records: Sequence[TrainingRecord]) -> TrainingRecord | None:
     )
 
 
+def epochs_done(record: TrainingRecord) -> str:
+    """How many epochs of how many."""
+    return f"{len(record.metrics):,} of {record.settings['epochs']:,} epochs"
+
+
+def fall_of(record: TrainingRecord) -> str | None:
+    """That the network is worse than it was, with the numbers; None where it is not."""
+    found = [
+        (finite(line.get("test_accuracy")) or 0.0, epoch) for epoch, line in enumerate(record.metrics, 1)
+    ]
+    if not found:
+        return None
+    (best, epoch), (last, _) = max(found, key=lambda pair: pair[0]), found[-1]
+    if best - last < _FALLEN:
+        return None
+    return f"the test accuracy was {best:.2%} after epoch {epoch:,} and is {last:.2%} now"
+
+
 def training_facts(record: TrainingRecord, twin: TrainingRecord | None) -> tuple[Fact, ...]:
     """Accuracy, parameters, operations and time; beside them those of the dense run."""
     parameters, dense = record.parameters, record.parameters_dense
@@ -35,7 +57,7 @@ def training_facts(record: TrainingRecord, twin: TrainingRecord | None) -> tuple
             name="test accuracy",
             value=_percent(record.last.get("test_accuracy")),
             twin=_percent(twin.last.get("test_accuracy")) if twin else "",
-            note=f"after epoch {len(record.metrics)} of {record.settings['epochs']}",
+            note=f"after {epochs_done(record)}",
         )
     ]
     if parameters is not None and dense is not None:
@@ -64,7 +86,7 @@ def training_facts(record: TrainingRecord, twin: TrainingRecord | None) -> tuple
             name="training time",
             value=duration(record.seconds),
             twin=duration(twin.seconds) if twin else "",
-            note=f"{len(record.metrics)} epochs, evaluation apart",
+            note=f"{len(record.metrics):,} epochs, evaluation apart",
         )
     )
     return tuple(facts)

@@ -7,7 +7,14 @@ from rankfold.report.page._blocks import Block, Code, Group, Items, Live, Page, 
 from rankfold.report.page._rank_charts import rank_blocks, spectrum_blocks
 from rankfold.report.page._training_advice import advice
 from rankfold.report.page._training_charts import cost_blocks, layers_beside, learning_charts
-from rankfold.report.page._training_facts import differing_settings, runs_table, training_facts, twin_of
+from rankfold.report.page._training_facts import (
+    differing_settings,
+    epochs_done,
+    fall_of,
+    runs_table,
+    training_facts,
+    twin_of,
+)
 from rankfold.report.page._training_record import TrainingRecord
 from rankfold.report.page._training_trouble import trouble_of
 
@@ -56,7 +63,7 @@ def training_page(records: Sequence[TrainingRecord], paths: Sequence[str], live:
 def _subtitle(main: TrainingRecord, live: Live | None) -> str:
     form = "dense" if main.dense else f"Tucker form, tolerance {main.settings['tolerance']:g}"
     state = "training" if live else "complete" if main.complete else "not complete"
-    return f"{main.name}: {form}, {len(main.metrics)} of {main.settings['epochs']} epochs, {state}"
+    return f"{main.name}: {form}, {epochs_done(main)}, {state}"
 
 
 def _twin_name(main: TrainingRecord, twin: TrainingRecord | None) -> str:
@@ -76,8 +83,9 @@ def _worked(records: Sequence[TrainingRecord], live: Live | None) -> Iterator[Bl
         elif not record.metrics:
             yield Text(f"{record.name}: no epoch is complete yet.", warning=live is None)
         elif live is None and not record.complete:
-            done = f"{len(record.metrics)} of {record.settings['epochs']} epochs"
-            yield Text(f"{record.name}: not complete, {done}.", warning=True)
+            yield Text(f"{record.name}: not complete, {epochs_done(record)}.", warning=True)
+        if trouble is None and (fallen := fall_of(record)) is not None:
+            yield Text(f"{record.name}: {fallen}.", warning=True)
     if len(records) > 1:
         yield runs_table(records)
     yield from learning_charts(records)

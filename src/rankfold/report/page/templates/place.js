@@ -14,7 +14,7 @@ const WORDS = {
 function named(kind) {
   const found = new Map(), count = {};
   for (const node of document.querySelectorAll(kind)) {
-    const words = WORDS[kind](node).textContent;
+    const words = WORDS[kind](node)?.textContent ?? node.getAttribute('aria-label');
     count[words] = (count[words] || 0) + 1;
     found.set(`${words} ${count[words]}`, node);
   }
