@@ -11,10 +11,13 @@ AXIS_NAME = 44
 NAME = 80
 _COMMAND = 96  # letters of a line of a command that fit on a wide page
 
-# C0 and C1 controls except tab and newline, which HTML forbids; lone surrogates, which UTF-8 cannot hold; marks
-# that reorder the text around them (Unicode Standard Annex 9) or show nothing at all.
+# C0 and C1 controls except tab and newline, which HTML forbids and terminals obey; lone surrogates, which UTF-8 cannot
+# hold; marks that reorder the text around them (Unicode Standard Annex 9); and what shows nothing at all, the code
+# points with Default_Ignorable_Code_Point in Unicode 15, but for joiners and variation selectors, which shape letters.
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\uffff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f"
+    "\u2028\u2029\u202a-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\uffff"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U000e0fff]"
 )
 
 

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from rankfold._display import one_line
 from rankfold._errors import RankfoldError
 from rankfold.cli._arguments import parse
 from rankfold.cli._bench_layer import bench_layer
@@ -74,5 +75,5 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _ended(sentence: object, code: int) -> int:
-    print(f"rankfold: {sentence}", file=sys.stderr)
+    print(f"rankfold: {one_line(str(sentence))}", file=sys.stderr)
     return code

@@ -1,11 +1,15 @@
 """From words to the settings of a command."""
 
-from collections.abc import Sequence
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import fields
 from typing import Annotated, Any
 
 import tyro
 
+from rankfold._display import one_line, visible
 from rankfold._errors import OptionError
 from rankfold.cli._bench_layer_config import BenchLayerConfig, checked_bench
 from rankfold.cli._check_config import checked
@@ -92,10 +96,23 @@ def _parsed(argv: Sequence[str], defaults: TrainConfig) -> Command:
     study = Annotated[StudyConfig, tyro.conf.subcommand("study", prefix_name=False)]
     report = Annotated[ReportConfig, tyro.conf.subcommand("report", prefix_name=False)]
     commands: Any = train | compress | export | decompose | inspect | bench_layer | study | report  # pyright: ignore[reportOperatorIssue]
-    return tyro.cli(
-        commands,
-        prog="rankfold",
-        description="Train networks in low-rank form, compress and export them, decompose tensors, inspect files, "
-        "time layers, run studies, make pages of runs.",
-        args=list(argv),
-    )
+    hidden = any(one_line(word) != word for word in argv)
+    with _visible_refusals() if hidden else nullcontext():
+        return tyro.cli(
+            commands,
+            prog="rankfold",
+            description="Train networks in low-rank form, compress and export them, decompose tensors, inspect files, "
+            "time layers, run studies, make pages of runs.",
+            args=list(argv),
+        )
+
+
+@contextmanager
+def _visible_refusals() -> Iterator[None]:
+    """What is written to stderr in the block, such as words that tyro refuses, without what a terminal would obey."""
+    written = io.StringIO()
+    try:
+        with redirect_stderr(written):
+            yield
+    finally:
+        sys.stderr.write(visible(written.getvalue()))

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rankfold.report._quantities import count, milliseconds, ratio
-from rankfold.report._tables import empty_table, facts_table, sizes
+from rankfold.report._tables import empty_table, facts_table, plain, sizes
 
 __all__ = ["compression_report"]
 
@@ -68,8 +68,8 @@ def _layers_table(layers: list[Mapping[str, Any]]) -> Table:
         before, after, reason = layer["parameters_before"], layer["parameters_after"], layer["reason"]
         weighted = layer["weighted_error"]
         table.add_row(
-            Text(layer["name"]),
-            Text(layer["kind"]),
+            plain(layer["name"]),
+            plain(layer["kind"]),
             sizes(layer["shape"]),
             ",".join(map(str, layer["modes"])),
             sizes(layer["ranks"]) if layer["ranks"] else "",
@@ -88,7 +88,7 @@ def _reasons(layers: list[Mapping[str, Any]]) -> list[Text]:
     for layer in layers:
         if layer["reason"] is not None:
             names.setdefault(layer["reason"], []).append(layer["name"])
-    return [Text(f"  {', '.join(found)}: {reason}.") for reason, found in names.items()] + [Text()]
+    return [plain(f"  {', '.join(found)}: {reason}.") for reason, found in names.items()] + [Text()]
 
 
 def _costs_table(record: Mapping[str, Any]) -> Table:

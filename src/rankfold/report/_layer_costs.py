@@ -4,10 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.table import Table
-from rich.text import Text
 
 from rankfold.report._quantities import count, milliseconds
-from rankfold.report._tables import empty_table, sizes
+from rankfold.report._tables import empty_table, plain, sizes
 
 __all__ = ["Costs", "LayerCosts", "layer_costs_table", "network_costs_table"]
 
@@ -60,7 +59,7 @@ def layer_costs_table(rows: Sequence[LayerCosts], place: str) -> Table:
         for form in (" dense", " folded") if factorized else ("",):
             table.add_column(f"{name}{form}", justify="right", no_wrap=True)
     for row in rows:
-        cells = [Text(row.layer), *([sizes(row.ranks) if row.ranks else ""] if factorized else [])]
+        cells = [plain(row.layer), *([sizes(row.ranks) if row.ranks else ""] if factorized else [])]
         pairs = zip(_shown(row.dense), _shown(row.folded), strict=True)
         for dense, folded in pairs:
             cells += [dense, folded if row.ranks else ""] if factorized else [dense]

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
 from rankfold.report._markdown import markdown_cell
-from rankfold.report._tables import empty_table
+from rankfold.report._tables import empty_table, plain
 
 __all__ = ["records_table"]
 
@@ -23,7 +22,7 @@ def records_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     names = list(dict.fromkeys(name for row in rows for name in row))
     for name in names:
         numbers = all(isinstance(row.get(name), int | float | None) for row in rows)
-        table.add_column(Text(name), justify="right" if numbers else "left", overflow="fold")
+        table.add_column(plain(name), justify="right" if numbers else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(markdown_cell(row.get(name))) for name in names))
+        table.add_row(*(plain(markdown_cell(row.get(name))) for name in names))
     return table

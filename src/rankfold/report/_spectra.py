@@ -6,12 +6,11 @@ from math import ceil
 
 import torch
 from rich.table import Table
-from rich.text import Text
 from torch import Tensor
 
 from rankfold._errors import NonFiniteError
 from rankfold.linalg import left_singular, unfold
-from rankfold.report._tables import empty_table, sizes
+from rankfold.report._tables import empty_table, plain, sizes
 
 __all__ = ["SHARES", "Spectrum", "spectra_of", "spectra_table"]
 
@@ -104,8 +103,8 @@ def spectra_table(spectra: Iterable[Spectrum]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for row in spectra:
         table.add_row(
-            Text(row.layer),
-            row.kind,
+            plain(row.layer),
+            plain(row.kind),
             sizes(row.shape),
             row.mode,
             *(f"{energy:.1%}" for energy in row.energies),

@@ -6,11 +6,21 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from rankfold._display import sizes
+from rankfold._display import one_line, sizes
 from rankfold.convert import ConvertedLayer
 from rankfold.report._layers import saved_share
 
-__all__ = ["empty_table", "facts_table", "layers_table", "ranks_table", "sizes", "tensors_table"]
+__all__ = ["empty_table", "facts_table", "layers_table", "plain", "ranks_table", "sizes", "tensors_table"]
+
+
+def plain(text: str) -> Text:
+    """A name from outside as a cell: no markup, one line, nothing hidden.
+
+    Example:
+        >>> plain("[bold]conv" + chr(27) + "[31m").plain
+        '[bold]conv[U+001B][31m'
+    """
+    return Text(one_line(text))
 
 
 def facts_table(title: str, facts: Mapping[str, object]) -> Table:
@@ -25,7 +35,7 @@ def facts_table(title: str, facts: Mapping[str, object]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(Text(name), Text(str(value)))
+        table.add_row(plain(name), plain(str(value)))
     return table
 
 
@@ -44,8 +54,8 @@ def layers_table(rows: Iterable[ConvertedLayer]) -> Table:
     table.add_column("saved", f"{saved_share(rows):.1%}", justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
-            Text(row.name),
-            row.kind,
+            plain(row.name),
+            plain(row.kind),
             sizes(row.shape),
             sizes(row.ranks or ()),
             f"{row.parameters_before:,}",
@@ -66,7 +76,7 @@ def ranks_table(history: Mapping[str, tuple[Sequence[int], Sequence[int], int]])
     for name in ("first", "last", "changes"):
         table.add_column(name, justify="right" if name == "changes" else "left", no_wrap=True)
     for name, (first, last, changes) in history.items():
-        table.add_row(Text(name), sizes(first), sizes(last), str(changes))
+        table.add_row(plain(name), sizes(first), sizes(last), str(changes))
     return table
 
 
@@ -81,7 +91,7 @@ def tensors_table(tensors: Mapping[str, tuple[Sequence[int], str]]) -> Table:
     table.add_column("shape", no_wrap=True)
     table.add_column("type", no_wrap=True)
     for name, (shape, kind) in tensors.items():
-        table.add_row(Text(name), sizes(shape), kind)
+        table.add_row(plain(name), sizes(shape), plain(kind))
     return table
 
 

@@ -8,7 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from rankfold.report._tables import sizes
+from rankfold._display import one_line, sizes
 
 __all__ = ["TrainingStatus", "training_view"]
 
@@ -61,7 +61,7 @@ def training_view(status: TrainingStatus) -> RenderableType:
     numbers.add_row(f"parameters {status.parameters:,}", f"compression {status.compression:.1%}", "")
     ranks = Table.grid(padding=(0, 1))
     for name, value in status.ranks.items():
-        ranks.add_row(Text(name, style="dim"), sizes(value))
+        ranks.add_row(Text(one_line(name), style="dim"), sizes(value))
     return Group(bar, numbers, ranks)
 
 
