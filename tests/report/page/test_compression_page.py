@@ -287,6 +287,8 @@ def test_without_accuracy_the_outputs_are_set_against_size():
         "a": [0.26],
         "b": [0.1],
     }
+    broken = page_of(*(compression_record(name, output_change=nan, **known) for name in "ab"))
+    assert [row[3].text for row in blocks(broken, Table, "Did it work?")[0].rows] == ["-", "-", "-"]
     lost = page_of(*(compression_record(name, output_change=None, **known) for name in "ab"))
     assert not [title for title in charts(lost) if "against" in title]
 
@@ -327,6 +329,8 @@ def test_what_to_do_where_nothing_was_lost():
     found = commands(page_of(compression_record(accuracy=(0.95, 0.949))))
     assert "--policy 'budget params=0.35'" in one(found, "0.10 points lower with 50.0% of the parameters")
     assert not [why for why in found if "keep more" in why]
+    for accuracy, words in (((0.9, 0.9), "is the same with"), ((0.9, 0.95), "is 5.00 points higher with")):
+        assert one(commands(page_of(compression_record(accuracy=accuracy))), f"The accuracy {words}")
 
 
 def test_what_to_do_where_it_is_not_faster():
