@@ -182,17 +182,23 @@ def test_every_field_that_is_missing_or_of_another_type_is_one_sentence(folder):
 
 def test_any_value_anywhere_gives_a_page_or_one_sentence(folder):
     source = SOURCES["compress"]
+    sound = source.read(folder / FILE, "sound")
     outcomes, sentences = set(), []
     for what, damaged in changed_headers(content(folder), 400, seed=1):
         (folder / FILE).write_text(json.dumps(damaged))
         try:
-            text = render_page(source.page([source.read(folder / FILE, FILE)], [FILE]))
+            record = source.read(folder / FILE, FILE)
+            pages = [
+                render_page(source.page(records, [FILE] * len(records)))
+                for records in ([record], [sound, record])
+            ]
         except RankfoldError as error:
             outcomes.add("sentence")
             sentences.append(str(error))
         else:
             outcomes.add("page")
-            assert not re.search(r' (?:d|x|y|width)="[^"]*(?:nan|inf|None)', text), what
+            for text in pages:
+                assert not re.search(r' (?:d|x|y|width)="[^"]*(?:nan|inf|None)', text), what
     assert outcomes == {"page", "sentence"}
     assert [sentence for sentence in sentences if "\n" in sentence or len(sentence) > 700] == []
 

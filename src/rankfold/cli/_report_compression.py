@@ -171,7 +171,7 @@ def _error(value: Any) -> float | None:
     """A relative change; NaN and infinity stay what they are, for the page says so."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise TypeError(f"{brief(value, 60)} is no error")
-    return value
+    return None if value is None else float(value)
 
 
 def _optional(value: Any, read: Any) -> Any:

@@ -4,7 +4,17 @@ from math import exp
 from shlex import quote
 
 from rankfold.report import Costs
-from rankfold.report.page import CompressedLayerRecord, CompressionRecord, ModeSpectrum, NetworkCosts
+from rankfold.report.page import (
+    BarChart,
+    CompressedLayerRecord,
+    CompressionRecord,
+    Group,
+    LineChart,
+    ModeSpectrum,
+    NetworkCosts,
+    Text,
+    compression_page,
+)
 
 SPECTRUM = 40
 
@@ -81,3 +91,28 @@ def compression_record(
         "inputs": ("3x32x32",),
     }
     return CompressionRecord(**{**usual, **changes})
+
+
+def page_of(*records):
+    return compression_page(records, [quote(f"{record.name}.compression.json") for record in records])
+
+
+def blocks(page, kind, title=None):
+    """Blocks of a kind in a section or in all, unfolded."""
+
+    def unfolded(found):
+        for block in found:
+            yield block
+            if isinstance(block, Group):
+                yield from unfolded(block.blocks)
+
+    sections = [section for section in page.sections if title is None or section.title == title]
+    return [block for section in sections for block in unfolded(section.blocks) if isinstance(block, kind)]
+
+
+def charts(page):
+    return {chart.title: chart for chart in blocks(page, BarChart | LineChart)}
+
+
+def warnings_of(page):
+    return [block.text for block in blocks(page, Text) if block.warning]

@@ -73,16 +73,16 @@ def _better(record: CompressionRecord) -> Iterator[Block]:
 
 
 def _smaller(record: CompressionRecord) -> Iterator[Block]:
-    policy = changed_policy(record.settings["policy"], more=False)
-    if record.gained is not None and record.gained >= -_APART and policy is not None:
-        held = "higher" if record.gained > 0 else "lower"
-        yield from _again(
-            record,
-            f"The accuracy is {100 * abs(record.gained):.2f} points {held} with {record.share:.1%} of the parameters: "
-            "there may be room for less",
-            "smaller",
-            policy=policy,
-        )
+    gained, policy = record.gained, changed_policy(record.settings["policy"], more=False)
+    if gained is None or gained < -_APART or policy is None:
+        return
+    held = f"{100 * abs(gained):.2f} points {'higher' if gained > 0 else 'lower'}" if gained else "the same"
+    yield from _again(
+        record,
+        f"The accuracy is {held} with {record.share:.1%} of the parameters: there may be room for less",
+        "smaller",
+        policy=policy,
+    )
 
 
 def _faster(record: CompressionRecord) -> Iterator[Block]:

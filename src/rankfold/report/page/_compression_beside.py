@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from rankfold._display import finite
 from rankfold.report._quantities import count
 from rankfold.report._tables import sizes
 from rankfold.report.page._blocks import Cell, Line, LineChart, Quantity, Table
@@ -31,7 +32,7 @@ def beside_table(records: Sequence[CompressionRecord]) -> Table:
                 name,
                 policy,
                 Quantity(accuracy, "-" if accuracy is None else f"{accuracy:.2%}"),
-                Quantity(change, "-" if change is None else f"{change:.2%}"),
+                Quantity(change, "-" if finite(change) is None else f"{change:.2%}"),
                 side.parameters,
                 Quantity(side.flops, count(side.flops)),
                 1000 * side.seconds,

@@ -36,8 +36,9 @@ def rank_blocks(record: CompressionRecord) -> Iterator[Block]:
         )
         if record.samples:
             yield Text(
-                "The ranks were found by what the calibration data make of each direction, so a cut need not lie where "
-                "the spectrum of the weight falls, and the plain error may be large where the weighted one is small."
+                "What was cut was chosen by what the calibration data make of each direction, so a cut need not lie "
+                "where the spectrum of the weight falls, and the plain error may be large where the weighted one is "
+                "small."
             )
         layers, order = largest_first(record.compressed)
         yield _kept_chart(layers, order)
