@@ -13,6 +13,7 @@ from tests.report.page.pages import parsed
 
 from rankfold._errors import RankfoldError
 from rankfold.cli import _report, main
+from rankfold.cli._report_config import page_of
 from rankfold.cli._report_sources import SOURCES
 from rankfold.report.page import render_page
 
@@ -322,5 +323,5 @@ def test_every_kind_of_run_is_known_by_what_it_left(runs):
 
 
 def test_the_page_of_a_file_is_beside_it(runs):
-    assert _report.page_of(runs / "cube.npy") == runs / "cube.html"
-    assert _report.page_of(runs / "low") == runs / "low" / "report.html"
+    assert page_of(runs / "cube.npy") == runs / "cube.html"
+    assert page_of(runs / "low") == runs / "low" / "report.html"

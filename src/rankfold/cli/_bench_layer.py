@@ -16,8 +16,9 @@ from rankfold._errors import OptionError
 from rankfold.cli._bench_layer_config import BenchLayerConfig
 from rankfold.cli._check_config import chosen_device
 from rankfold.cli._console import make_console
-from rankfold.cli._report import leave_page, page_of
+from rankfold.cli._report import leave_page
 from rankfold.cli._report_bench_layer import BENCH_FORMAT
+from rankfold.cli._report_config import page_of
 from rankfold.cli._words_of import words_of
 from rankfold.convert import Timings, time_layers
 from rankfold.ranks import Call, Fixed

@@ -6,14 +6,11 @@ from pathlib import Path
 
 from rankfold._errors import OptionError, RankfoldError
 from rankfold.cli._console import make_console
-from rankfold.cli._report_config import ReportConfig
+from rankfold.cli._report_config import PAGE, ReportConfig, page_of
 from rankfold.cli._report_sources import source_of
 from rankfold.report.page import Page, write_page
 
-__all__ = ["PAGE", "leave_page", "page_of", "report"]
-
-#: Name of the page in the folder of a run.
-PAGE = "report.html"
+__all__ = ["leave_page", "report"]
 
 
 def report(config: ReportConfig) -> None:
@@ -34,11 +31,6 @@ def report(config: ReportConfig) -> None:
     if missing is not None:
         raise OptionError(f"report: {missing}")
     make_console().print(f"page: {out}", soft_wrap=True)
-
-
-def page_of(run: Path) -> Path:
-    """Where the page of a run goes: into its folder, or beside its file under the file's name."""
-    return run / PAGE if run.is_dir() else run.with_suffix(".html")
 
 
 def leave_page(run: Path, place: Path) -> str | None:

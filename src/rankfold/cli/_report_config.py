@@ -8,7 +8,10 @@ import tyro
 
 from rankfold._errors import OptionError
 
-__all__ = ["ReportConfig", "checked_report"]
+__all__ = ["PAGE", "ReportConfig", "checked_report", "page_of"]
+
+#: Name of the page in the folder of a run.
+PAGE = "report.html"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,11 @@ class ReportConfig:
 
     runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN [RUN ...]")]
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+
+
+def page_of(run: Path) -> Path:
+    """Where the page of a run goes: into its folder, or beside its file under the file's name."""
+    return run / PAGE if run.is_dir() else run.with_suffix(".html")
 
 
 def checked_report(config: ReportConfig) -> ReportConfig:

@@ -16,7 +16,8 @@ from rankfold._errors import CheckpointError, RankfoldError
 from rankfold.cli._check_config import chosen_device
 from rankfold.cli._console import make_console
 from rankfold.cli._interrupt import Interrupted, abort_on_signal
-from rankfold.cli._report import PAGE, leave_page
+from rankfold.cli._report import leave_page
+from rankfold.cli._report_config import PAGE
 from rankfold.cli._study_config import StudyConfig
 from rankfold.report import StagesDisplay, records_table
 from rankfold.studies import (
