@@ -187,20 +187,6 @@ def test_a_spectrum_shows_as_much_right_of_the_cut_as_left_of_it():
     assert [line.name for line in both.lines] == ["mode 0 of 200", "mode 0 of 200, dense run"]
 
 
-def test_a_network_that_got_worse_is_told():
-    fell = training_record(epochs=3)
-    metrics = tuple(
-        {**line, "test_accuracy": one} for line, one in zip(fell.metrics, (0.4, 0.9, 0.1), strict=True)
-    )
-    fell = replace(fell, metrics=metrics)
-    tree = parsed(render_page(training_page([fell], ["low"])))
-    warnings = [node.text for node in tree.all("p") if node.get("class") == "warning"]
-    assert warnings == ["low: the test accuracy was 90.00% after epoch 2 and is 10.00% now."]
-    assert any("--tolerance-warmup" in node.text for node in tree.all("li"))
-    nearly = replace(fell, metrics=(*metrics[:2], {**metrics[2], "test_accuracy": 0.86}))
-    assert 'class="warning"' not in render_page(training_page([nearly], ["low"]))
-
-
 def test_long_tables_scroll_in_a_box_of_their_own():
     def boxes(count):
         tree = parsed(render_page(training_page([training_record(layers=count)], ["low"])))

@@ -8,20 +8,11 @@ from rankfold.report.page._blocks import Cell, Fact, Quantity, Table
 from rankfold.report.page._numbers import duration, finite
 from rankfold.report.page._training_record import TrainingRecord
 
-__all__ = [
-    "advice",
-    "differing_settings",
-    "epochs_done",
-    "fall_of",
-    "runs_table",
-    "training_facts",
-    "twin_of",
-]
+__all__ = ["advice", "differing_settings", "runs_table", "training_facts", "twin_of"]
 
 # Choices of this library.
 _APART = 0.005  # accuracy within which two runs count as equal; half a point
 _FALLING = 0.05  # share by which the loss of an epoch is below the one before, while it still learns
-_FALLEN = 0.05  # accuracy by which the last epoch is below the best, where something went wrong; five points
 _MOST_KEPT = 0.9  # share of the parameters above which a layer is hardly smaller
 
 
@@ -41,24 +32,6 @@ def twin_of(records: Sequence[TrainingRecord]) -> TrainingRecord | None:
     )
 
 
-def epochs_done(record: TrainingRecord) -> str:
-    """How many epochs of how many."""
-    return f"{len(record.metrics):,} of {record.settings['epochs']:,} epochs"
-
-
-def fall_of(record: TrainingRecord) -> str | None:
-    """That the network is worse than it was, with the numbers; None where it is not."""
-    found = [
-        (finite(line.get("test_accuracy")) or 0.0, epoch) for epoch, line in enumerate(record.metrics, 1)
-    ]
-    if not found:
-        return None
-    (best, epoch), (last, _) = max(found, key=lambda pair: pair[0]), found[-1]
-    if best - last < _FALLEN:
-        return None
-    return f"the test accuracy was {best:.2%} after epoch {epoch:,} and is {last:.2%} now"
-
-
 def training_facts(record: TrainingRecord, twin: TrainingRecord | None) -> tuple[Fact, ...]:
     """Accuracy, parameters, operations and time; beside them those of the dense run."""
     parameters, dense = record.parameters, record.parameters_dense
@@ -67,7 +40,7 @@ def training_facts(record: TrainingRecord, twin: TrainingRecord | None) -> tuple
             name="test accuracy",
             value=_percent(record.last.get("test_accuracy")),
             twin=_percent(twin.last.get("test_accuracy")) if twin else "",
-            note=f"after {epochs_done(record)}",
+            note=f"after epoch {len(record.metrics)} of {record.settings['epochs']}",
         )
     ]
     if parameters is not None and dense is not None:
@@ -95,7 +68,7 @@ def training_facts(record: TrainingRecord, twin: TrainingRecord | None) -> tuple
             name="training time",
             value=duration(record.seconds),
             twin=duration(twin.seconds) if twin else "",
-            note=f"{len(record.metrics):,} epochs, evaluation apart",
+            note=f"{len(record.metrics)} epochs, evaluation apart",
         )
     )
     return tuple(facts)
@@ -158,7 +131,10 @@ def advice(record: TrainingRecord, twin: TrainingRecord | None, path: str) -> It
         yield f"No epoch is complete yet; go on with: rankfold train --resume {path}"
         return
     if not record.complete:
-        yield (f"{epochs_done(record)} are done; go on with: rankfold train --resume {path}")
+        yield (
+            f"{len(record.metrics)} of {record.settings['epochs']} epochs are done; go on with: rankfold train "
+            f"--resume {path}"
+        )
     losses = [finite(line.get("train_loss")) for line in record.metrics[-2:]]
     if None in losses or finite(record.last.get("test_loss")) is None:
         yield "The loss is no finite number any more: lower --learning-rate and start again."
@@ -171,11 +147,6 @@ def advice(record: TrainingRecord, twin: TrainingRecord | None, path: str) -> It
     if record.dense:
         yield "This is the dense network; train the same without --dense and compare the two with rankfold report."
         return
-    if record.changes and fall_of(record) is not None:
-        yield (
-            "The network got worse while ranks were cut: a lower --tolerance keeps more of them, more --epochs or a "
-            "longer --tolerance-warmup leave it more time to learn in between."
-        )
     yield from _against(record, twin)
     capped = [name for name, changes in record.changes.items() if changes and changes[-1].capped]
     if capped:

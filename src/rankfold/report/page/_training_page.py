@@ -10,8 +10,6 @@ from rankfold.report.page._training_charts import cost_blocks, layers_beside, le
 from rankfold.report.page._training_facts import (
     advice,
     differing_settings,
-    epochs_done,
-    fall_of,
     runs_table,
     training_facts,
     twin_of,
@@ -61,7 +59,7 @@ def training_page(records: Sequence[TrainingRecord], paths: Sequence[str]) -> Pa
 def _subtitle(main: TrainingRecord) -> str:
     form = "dense" if main.dense else f"Tucker form, tolerance {main.settings['tolerance']:g}"
     state = "complete" if main.complete else "not complete"
-    return f"{main.name}: {form}, {epochs_done(main)}, {state}"
+    return f"{main.name}: {form}, {len(main.metrics)} of {main.settings['epochs']} epochs, {state}"
 
 
 def _twin_name(main: TrainingRecord, twin: TrainingRecord | None) -> str:
@@ -81,9 +79,8 @@ def _worked(records: Sequence[TrainingRecord]) -> Iterator[Block]:
         elif finite(record.last.get("test_loss")) is None:
             yield Text(f"{record.name}: the loss is no finite number any more.", warning=True)
         elif not record.complete:
-            yield Text(f"{record.name}: not complete, {epochs_done(record)}.", warning=True)
-        if (fallen := fall_of(record)) is not None:
-            yield Text(f"{record.name}: {fallen}.", warning=True)
+            done = f"{len(record.metrics)} of {record.settings['epochs']} epochs"
+            yield Text(f"{record.name}: not complete, {done}.", warning=True)
     if len(records) > 1:
         yield runs_table(records)
     yield from learning_charts(records)
