@@ -53,7 +53,7 @@ function anchor() {
 addEventListener('pagehide', () => {
   const place = {
     groups: all('details.group', node => node.open), data: all('details.data', node => node.open),
-    tables: all('table.sortable', sorting), charts: all('figure', node => node.querySelector('.plot').dataset.seen),
+    tables: all('table.sortable', sorting), charts: all('figure', node => node.querySelector('.plot')?.dataset.seen),
     scrolls: all('.scroll', node => (node.scrollTop || node.scrollLeft) && [node.scrollTop, node.scrollLeft]),
     focus: focused(), anchor: scrollY ? anchor() : null, top: scrollY,
   };
@@ -72,7 +72,7 @@ function restore(place) {
     if (found && way === 'descending') found.firstElementChild.click();
   }
   for (const [name, seen] of place.charts)
-    figures.get(name)?.querySelector('.plot').dispatchEvent(new CustomEvent('show', {detail: seen.split(' ').map(Number)}));
+    figures.get(name)?.querySelector('.plot')?.dispatchEvent(new CustomEvent('show', {detail: seen.split(' ').map(Number)}));
   if (place.focus) focus(place.focus);
   const scroll = () => {
     const node = place.anchor && named(place.anchor[0]).get(place.anchor[1]);
