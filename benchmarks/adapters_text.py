@@ -1,8 +1,8 @@
 """Adapt a language model to Shakespeare: adapters trained by TDLRT against PEFT's LoRA and AdaLoRA at equal size.
 
 stories260k was trained on children's stories with a vocabulary of 512 pieces of words. The text is read letter by
-letter: its 65 characters, the most frequent first, stand for the 65 tokens that the model's own samples have most often,
-so that their embeddings are trained ones. Embedding and output stay frozen.
+letter: its 65 characters, the most frequent first, stand for the 65 tokens that the model's own samples have most
+often, so that their embeddings are trained ones. Embedding and output stay frozen.
 
 Each side trains all linear layers for the same steps on the same batches, with the learning rate that ended lowest on a
 seed of its own (``--rates``), and is judged by the mean loss per character of the last tenth of the text.
