@@ -134,6 +134,19 @@ PUBLIC = {
         "save_peft",
         "unmerge",
     ],
+    "rankfold.diagnostics": [
+        "Spectrum",
+        "UpdateRank",
+        "component_balance",
+        "hessian_norms",
+        "laziness",
+        "pair_balance",
+        "pl_constant",
+        "spectrum",
+        "suggested_ranks",
+        "tangent_kernel",
+        "weight_spectra",
+    ],
 }
 
 
