@@ -147,6 +147,15 @@ PUBLIC = {
         "tangent_kernel",
         "weight_spectra",
     ],
+    "rankfold.growth": [
+        "GROWTH_METHODS",
+        "Growth",
+        "GrowthMethod",
+        "Prediction",
+        "SharedBasis",
+        "insert_blocks",
+        "joint_svd",
+    ],
 }
 
 
