@@ -161,7 +161,7 @@ def _refill(blocks: nn.ModuleList | nn.Sequential, order: Sequence[nn.Module]) -
         blocks.add_module(str(number), block)
         for module in block.modules():
             if isinstance(getattr(module, "layer_idx", None), int):
-                module.layer_idx = number
+                module.layer_idx = number  # pyright: ignore[reportArgumentType]
 
 
 def _group(optimizer: Optimizer, parameters: list[nn.Parameter]) -> dict[str, Any]:
