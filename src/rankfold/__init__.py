@@ -23,7 +23,7 @@ from rankfold._errors import (
 from rankfold._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from rankfold import decompose, layers
+    from rankfold import adapters, decompose, layers
     from rankfold._allocator import tune_cpu_allocator
     from rankfold._checkpoint import load, save
     from rankfold._decomposition_file import load_decomposition, save_decomposition
@@ -86,7 +86,19 @@ _PLACES = {
     "rankfold.training": ("TDLRT", "RankRecord", "register_transport", "set_ranks"),
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
-_MODULES = ("compression", "convert", "decompose", "formats", "layers", "linalg", "ranks", "training")
+_MODULES = (
+    "adapters",
+    "compression",
+    "convert",
+    "decompose",
+    "diagnostics",
+    "formats",
+    "growth",
+    "layers",
+    "linalg",
+    "ranks",
+    "training",
+)
 
 __all__ = [
     "CP",
@@ -123,6 +135,7 @@ __all__ = [
     "ShapeError",
     "Tolerance",
     "Tucker",
+    "adapters",
     "compress",
     "cp",
     "decompose",

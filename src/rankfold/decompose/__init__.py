@@ -13,10 +13,14 @@ from rankfold.decompose._result import (
 )
 from rankfold.decompose._scaling import balance, random_factors
 from rankfold.decompose._tt import tt
+from rankfold.decompose._tubal import TCUR, TRANSFORMS, TSVD, TubeTransform, t_cur, t_product, t_svd
 from rankfold.decompose._tucker import tucker
 
 __all__ = [
     "METHODS",
+    "TCUR",
+    "TRANSFORMS",
+    "TSVD",
     "Agreement",
     "CPDecomposition",
     "Data",
@@ -26,9 +30,13 @@ __all__ = [
     "RankStep",
     "Settings",
     "TracePoint",
+    "TubeTransform",
     "balance",
     "cp",
     "random_factors",
+    "t_cur",
+    "t_product",
+    "t_svd",
     "tt",
     "tucker",
 ]

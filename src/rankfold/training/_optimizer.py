@@ -11,12 +11,14 @@ from rankfold._errors import NonFiniteError, OptimizerError
 from rankfold.convert import factorized_layers
 from rankfold.formats import checked_ranks, pad_core, truncate_cores
 from rankfold.layers import FactorizedLayer, replace_data
+from rankfold.linalg import HOSVD
 from rankfold.ranks import Fraction, RankPolicy, as_rule
 from rankfold.training._autocast import full_precision, in_current_autocast
 from rankfold.training._cycle_state import CYCLE_KEY, checked_cycle
 from rankfold.training._finite import require_finite_gradients
 from rankfold.training._one_pass import arm, collected_gradients, one_passes, projected, with_columns
 from rankfold.training._options import check_options
+from rankfold.training._parameter_budget import check_budget, within_budget
 from rankfold.training._records import Cut, RankRecord, rank_records
 from rankfold.training._replay import Replay
 from rankfold.training._setup import DEFECT_IN_EPS, LOOSE, bring_to_form, inner_groups, trainable_layers
@@ -58,6 +60,9 @@ class TDLRT(Optimizer):
         max_rank: None, or a policy, whole number or fraction that no truncation exceeds.
         rank_quantum: ranks are rounded up to multiples of it where the widened basis has so many; 16 suits kernels
             and ``torch.compile``. At least 1, which rounds nothing.
+        parameter_budget: None, or the most parameters that all these layers together may have in cores and factors.
+            Where a truncation to the tolerance leaves more, directions with the least energy per parameter go, over
+            all layers, so that the budget finds the ranks (with ``tolerance=0`` it alone does).
         tolerance_warmup: number of steps over which the tolerance rises linearly from 0.
         freeze_bases_after: None, or the number of steps after which bases and ranks stay and only cores train.
         param_groups: None, or dictionaries as ``torch.optim`` takes them, over the model's parameters; bases among
@@ -106,6 +111,7 @@ class TDLRT(Optimizer):
         min_rank: int = 1,
         max_rank: RankPolicy | int | float | None = None,
         rank_quantum: int = 1,
+        parameter_budget: int | None = None,
         tolerance_warmup: int = 0,
         freeze_bases_after: int | None = None,
         param_groups: Iterable[Mapping[str, Any]] | None = None,
@@ -121,11 +127,13 @@ class TDLRT(Optimizer):
             rank_quantum=rank_quantum,
             tolerance_warmup=tolerance_warmup,
             freeze_bases_after=freeze_bases_after,
+            parameter_budget=parameter_budget,
         )
         self.integrator = integrator if isinstance(integrator, Integrator) else INTEGRATORS[integrator]
         self.transport = transport_rule(inner_optimizer_class)
         self.tolerance, self.core_steps, self.basis_every = tolerance, core_steps, basis_every
         self.min_rank, self.rank_quantum = min_rank, rank_quantum
+        self.parameter_budget = parameter_budget
         self.tolerance_warmup, self.freeze_bases_after = tolerance_warmup, freeze_bases_after
         self.on_truncation = on_truncation
         #: The latest truncation of each layer.
@@ -137,6 +145,7 @@ class TDLRT(Optimizer):
 
         self.model = model
         self.layers = trainable_layers(model)
+        check_budget(parameter_budget, self.layers.values(), min_rank, adaptive=self.integrator.adaptive)
         bases = [factor for layer in self.layers.values() for factor in layer.factors.values()]
         groups = inner_groups(model, param_groups)
         policy = as_rule("TDLRT: max_rank", Fraction(1.0) if max_rank is None else max_rank)
@@ -149,6 +158,7 @@ class TDLRT(Optimizer):
             )
             for name, layer in self.layers.items()
         }
+        self._shapes = {name: layer.weight_shape for name, layer in self.layers.items()}
         self._names = {parameter: name for name, parameter in model.named_parameters()}
 
         self.inner = inner_optimizer_class(groups, **inner_arguments)
@@ -354,8 +364,10 @@ class TDLRT(Optimizer):
                 min_rank=self.min_rank,
                 max_ranks=[self.max_ranks[name] for name in layers],
                 quantum=self.rank_quantum,
-                rotate=self.current_tolerance < LOOSE,
+                rotate=self.current_tolerance < LOOSE or self.parameter_budget is not None,
             )
+            if self.parameter_budget is not None and not untrained:
+                results = self._within_budget(layers, results)
             states = [
                 self._moved_state(layer, {mode: rotation.mT for mode, rotation in result.bases.items()}, {})
                 for layer, result in zip(layers.values(), results, strict=True)
@@ -390,6 +402,19 @@ class TDLRT(Optimizer):
         if self.on_truncation is not None:
             for name in layers:
                 self.on_truncation(self.records[name])
+
+    def _within_budget(self, layers: Mapping[str, FactorizedLayer], results: list[HOSVD]) -> list[HOSVD]:
+        """Cut further what the budget does not allow; layers outside this cycle keep what they have."""
+        assert self.parameter_budget is not None
+        others = sum(layer.tucker.num_parameters for name, layer in self.layers.items() if name not in layers)
+        return within_budget(
+            results,
+            [self._shapes[name] for name in layers],  # in a one-pass step factors lack their new columns
+            [layer.modes for layer in layers.values()],
+            self.parameter_budget - others,
+            min_rank=self.min_rank,
+            quantum=self.rank_quantum,
+        )
 
     @property
     def current_tolerance(self) -> float:
