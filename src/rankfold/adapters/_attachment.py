@@ -2,8 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from rankfold.convert import text_table
+from rankfold._shown import Printed
+
+if TYPE_CHECKING:
+    from rankfold._display import View
 
 __all__ = ["AttachedLayer", "Attachment"]
 
@@ -29,8 +33,8 @@ class AttachedLayer:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
+@dataclass(frozen=True, slots=True, repr=False)
+class Attachment(Printed):
     """What :func:`rankfold.adapters.attach` did, layer by layer; ``print`` shows it as a table.
 
     Arguments:
@@ -59,24 +63,29 @@ class Attachment:
     def __len__(self) -> int:
         return len(self.layers)
 
-    def __str__(self) -> str:
-        header = ("layer", "kind", "shape", "parameters", "trainable", "note")
-        rows = [
+    def __repr__(self) -> str:
+        return f"<Attachment: {self._summary()}; print shows them>"
+
+    def _summary(self) -> str:
+        whole = max(self.frozen + self.trainable, 1)
+        return (
+            f"{len(self.attached)} of {len(self)} layers adapted, {self.trainable:,} parameters to train beside "
+            f"{self.frozen:,} frozen ones ({self.trainable / whole:.2%})"
+        )
+
+    def _view(self) -> "View":
+        from rankfold._display import NAME, Grid, Note, View, shortened, sizes
+
+        columns = ("layer", "kind", "shape", "parameters", "trainable", "note")
+        rows = tuple(
             (
-                layer.name,
-                layer.kind,
-                "x".join(map(str, layer.shape)),
+                shortened(layer.name, NAME),
+                shortened(layer.kind, NAME),
+                sizes(layer.shape),
                 f"{layer.parameters:,}",
                 f"{layer.trainable:,}" if layer.reason is None else "-",
                 layer.reason or "",
             )
             for layer in self.layers
-        ]
-        whole = max(self.frozen + self.trainable, 1)
-        return "\n".join(
-            [
-                text_table(header, rows, numbers=(3, 4)),
-                f"{len(self.attached)} of {len(self)} layers adapted, {self.trainable:,} parameters to train beside "
-                f"{self.frozen:,} frozen ones ({self.trainable / whole:.2%})",
-            ]
         )
+        return View("Attachment", (Grid(columns, rows, numbers=(3, 4), what="layers"), Note(self._summary())))

@@ -2,22 +2,25 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from rankfold._errors import NonFiniteError, OptionError, SelectorError
-from rankfold.convert import text_table
+from rankfold._shown import Printed
 from rankfold.growth._methods import GROWTH_METHODS, Settings
 from rankfold.growth._predict import Prediction
+
+if TYPE_CHECKING:
+    from rankfold._display import View
 
 __all__ = ["Growth", "insert_blocks"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Growth:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Growth(Printed):
     """What :func:`insert_blocks` did; ``print`` shows it.
 
     Arguments:
@@ -43,27 +46,35 @@ class Growth:
     def __iter__(self) -> Iterator[int]:
         return iter(self.new)
 
-    def __str__(self) -> str:
-        lines = [
+    def __repr__(self) -> str:
+        return f"<Growth: {self._summary()}>"
+
+    def _summary(self) -> str:
+        return (
             f"{len(self.new)} blocks inserted by {self.method} at {', '.join(map(str, self.new))}, {self.parameters:,} "
             "parameters"
-        ]
+        )
+
+    def _view(self) -> "View":
+        from rankfold._display import NAME, Block, Grid, Note, View, shortened
+
+        blocks: list[Block] = [Note(self._summary())]
         if self.predictions:
-            rows = [
+            rows = tuple(
                 (
-                    name,
+                    shortened(name, NAME),
                     "-" if one.error is None else f"{one.error:.3f}",
                     "-" if one.norm_ratio is None else f"{one.norm_ratio:.3f}",
                     {True: "yes", False: "no", None: "not known"}[one.beats_zero],
                 )
                 for name, one in self.predictions.items()
-            ]
-            lines.append(text_table(("matrix", "error", "norm", "better than zero"), rows, numbers=(1, 2)))
-        if self.beats_zero is False:
-            lines.append(
-                "Some matrices are predicted no better than by zero: method='identity' starts from the same function."
             )
-        return "\n".join(lines)
+            columns = ("matrix", "error", "norm", "better than zero")
+            blocks.append(Grid(columns, rows, numbers=(1, 2), what="matrices"))
+        if self.beats_zero is False:
+            words = "Some matrices are predicted no better than by zero"
+            blocks.append(Note(f"{words}: method='identity' starts from the same function.", warning=True))
+        return View("Growth", tuple(blocks))
 
 
 @torch.no_grad()
