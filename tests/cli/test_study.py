@@ -89,6 +89,8 @@ def test_an_interrupted_study_goes_on(monkeypatch, capsys, tmp_path):
     assert "2 of 3 cases of small" in error_of(capsys)
     card = (tmp_path / "runs" / "studies" / "small" / "card.md").read_text()
     assert "1 cases are missing" in card
+    page = tmp_path / "runs" / "studies" / "small" / "report.html"
+    assert "stopped before its end: 1 case is missing" in page.read_text(encoding="utf-8")
     ran = []
     replace_small(monkeypatch, run=lambda case, setting: ran.append(case) or SMALL.run(case, setting))
     assert main(["study", "small"]) == 0
