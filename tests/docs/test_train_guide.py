@@ -53,3 +53,15 @@ def test_the_figures_of_mnist_are_those_of_the_result() -> None:
     best = max(result("mnist_lenet")["settings"], key=lambda setting: setting["mean_accuracy"])
     stated = f"reaches {best['mean_accuracy']:.2f} % with {best['mean_compression']:.1f} % fewer parameters"
     assert stated in TEXT
+
+
+def test_the_table_of_options_is_that_of_the_result() -> None:
+    lines = [line for line in text_of(PAGE).splitlines() if line.startswith("|") and line.endswith("% |")]
+    expected = []
+    for row in result("train_options")["rows"]:
+        shown = f"`{row['options']}`" if row["options"] else "its defaults"
+        if row["failed"]:
+            assert f"| {shown} | stops | - |" in text_of(PAGE)
+        else:
+            expected.append(f"| {shown} | {row['mean_compression']:.1f} % | {row['mean_accuracy']:.2f} % |")
+    assert lines == expected
