@@ -14,7 +14,7 @@ from benchmarks._timing import interleaved, median_ratio
 from rankfold.convert import orthogonalize
 from rankfold.linalg import ORTHOGONAL_MAPS
 
-BATCH, ROUNDS, PLAIN = 64, 7, "plain"
+BATCH, ROUNDS, PLAIN = 64, 21, "plain"
 WIDTHS = (64, 256)
 NOTE = (
     "nn.Linear with as many outputs as inputs, batch 64, forward and backward, float32; plain is the layer as it is. "

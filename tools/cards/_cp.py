@@ -122,7 +122,7 @@ CP = Family(
         "`rankfold.cp` writes a tensor as a sum of as few outer products as it takes. The sum is the same "
         "whichever method looks for it; methods differ in how often they find it, in what they can do "
         "(gaps, sparse data, signs, counts), and in time. `cp(x, method=NAME)` chooses one, and so does "
-        "`rankfold decompose --method NAME`; without a word it is `auto`. Names of tensors here: `20^3 R5 "
+        "`--method` of `rankfold decompose`; without a word it is `auto`. Names of tensors here: `20^3 R5 "
         "c=.5` is 20 x 20 x 20 with 5 components of cosine 0.5 to each other; `weights 1..1e-3` says how "
         "much smaller the last component is than the first. The guide to [decomposing "
         "data](../decompose.md) says what the answers mean."

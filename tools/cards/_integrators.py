@@ -88,7 +88,7 @@ INTEGRATORS = Family(
         "A factorised layer holds its weight as thin bases around a small core. Plain gradient descent on "
         "these parts is slow and fragile, for the same weight can be written in many ways. An integrator "
         "moves the *weight* along the gradient instead and keeps its bases orthonormal. `TDLRT(..., "
-        "integrator=NAME)` chooses one; `rankfold train --integrator NAME` does so on the command line."
+        "integrator=NAME)` chooses one; `--integrator` of `rankfold train` does so on the command line."
     ),
     preparation="""\
 import torch

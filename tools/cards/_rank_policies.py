@@ -147,8 +147,8 @@ RANK_POLICIES = Family(
     title="Rank policies: rules that give ranks",
     introduction=(
         "A rank policy says how to write each weight of a network: along which modes, at which ranks, or "
-        "why it stays dense. `rankfold.factorize` and `rankfold.compress` take one; `rankfold compress "
-        "--policy` takes its text. The guide to [choosing ranks](../ranks.md) begins from what you know. "
+        "why it stays dense. `rankfold.factorize` and `rankfold.compress` take one; `--policy` of "
+        "`rankfold compress` takes its text. The guide to [choosing ranks](../ranks.md) begins from what you know. "
         "Figures below that name a small network for digits are means over a few trained networks, nothing "
         "trained after the cut."
     ),

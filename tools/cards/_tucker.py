@@ -98,8 +98,8 @@ TUCKER = Family(
     introduction=(
         "Both write a tensor in fewer numbers at a given error. They do not name causes as [CP](cp.md) "
         "does: their factors can be turned without changing the tensor. The guide to [decomposing "
-        "data](../decompose.md) has the whole picture; on the command line it is `rankfold decompose FILE "
-        "--format tucker` or `tt`."
+        "data](../decompose.md) has the whole picture; on the command line it is `--format tucker` or "
+        "`--format tt` of `rankfold decompose`."
     ),
     preparation="""\
 import torch
