@@ -230,6 +230,7 @@ def test_several_stand_side_by_side():
     table = blocks(page, Table, "Did it work?")[0]
     assert [row[0] for row in table.rows] == ["dense resnet20", "small", "tiny"]
     assert [row[4] for row in table.rows] == [100_000, 50_000, 20_000]
+    assert [row[7].text for row in table.rows] == ["-", "80.0%", "50.0%"]
     chart = charts(page)["Accuracy against parameters"]
     assert chart.x == (20_000, 50_000, 100_000)
     assert {line.name: line.values for line in chart.lines} == {
