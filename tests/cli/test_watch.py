@@ -109,7 +109,7 @@ def test_a_failure_that_is_no_divergence_can_be_taken_up(train, small, tmp_path,
     monkeypatch.setattr(TrainingRun, "end_epoch", full)
     assert train(*small, folder="run") == 2
     tree, _ = page_of(tmp_path / "run")
-    assert warnings_of(tree) == ["run: the training failed in epoch 2: No space left on <device>"]
+    assert warnings_of(tree) == ["run: the training failed in epoch 2: No space left on <device>."]
     assert "go on with: rankfold train --resume run" in tree.text
     monkeypatch.setattr(TrainingRun, "end_epoch", end_epoch)
     assert train("--resume", "run") == 0

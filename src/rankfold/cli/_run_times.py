@@ -23,7 +23,7 @@ _LEAST, _MOST = 1e-12, 1e9  # seconds: what is outside was not measured
 def measure_times(run: TrainingRun, show: Callable[[str, int, int | None], object]) -> None:
     """Time the trained network and its factorised layers on the first test samples, and write it down.
 
-    It takes about as long as twenty training steps, and at least a twentieth of a second a layer.
+    It takes about as long as fifty training steps, and at least a twentieth of a second a layer.
 
     Arguments:
         run: complete, not of a dense network; its model is left in eval mode.

@@ -70,7 +70,8 @@ class TDLRT(Optimizer):
         accumulate: several backward passes make one step (gradient accumulation), or one layer is used several times
             in a forward. Only matters for ``core_steps=1`` without a closure; then inputs and output gradients of the
             layers are kept until the step, and without it such gradients are refused.
-        on_truncation: called with a :class:`RankRecord` for every layer at every truncation.
+        on_truncation: called with a :class:`RankRecord` for every layer at every truncation; a
+            :class:`rankfold.training.TensorBoardLog` draws curves of them.
         **inner_arguments: for the inner optimiser, such as ``lr``.
 
     Raises:

@@ -1,6 +1,7 @@
 """Names from outside are text, whatever they look like."""
 
 import unicodedata
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from tests.report.page.pages import HOSTILE, every_block, parsed, shape
 
 from rankfold._display import shortened, visible
-from rankfold.report.page import render_page
+from rankfold.report.page import Live, render_page
 
 PLAIN = shape(parsed(render_page(every_block("conv1", "linear"))))
 ANY = st.one_of(st.sampled_from(HOSTILE), st.text(), st.text("<>&\"'/{}%#-!=` \x00\u202eab"))
@@ -37,12 +38,13 @@ def test_no_name_changes_the_structure(name, other):
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names(name):
-    text = render_page(every_block(name, name))
+    text = render_page(replace(every_block(name, name), live=Live(name, 2.0)))
     assert text.encode()  # no lone surrogate
     assert "<script>document" not in text
     assert text.count("<img") == text.count('" src="data:image/svg+xml;base64,') == 1
     tree = parsed(text)
     assert visible(name) in [node.text for node in tree.all("th")]
+    assert tree.one("aside").one("span").text == visible(name)
     assert len(list(tree.all("script"))) == 1
 
 

@@ -89,14 +89,16 @@ def long_page(name, rows=0):
     """A page of several screens; more of it may stand above what the reader looks at."""
     page = every_block("conv1")
     more = Section("What is new", tuple(Text(f"Paragraph {number}.") for number in range(rows)))
-    inside = Group(summary="Another group", blocks=(Text("inside"),))
+    inside = Group(summary="Another group", blocks=(Text("inside"),), opened=True)
     return replace(
         page, title=name, sections=(*([more] if rows else []), *page.sections, Section("Last", (inside,)))
     )
 
 
 LOOK_AROUND = """
-document.querySelectorAll('details.group')[0].open = true;
+const groups = document.querySelectorAll('details.group');
+groups[0].open = true;
+groups[1].open = false;
 document.querySelectorAll('details.data')[1].open = true;
 const heads = document.querySelectorAll('table.sortable thead button');
 heads[2].click(); heads[2].click();

@@ -7,7 +7,7 @@ from tests.report.page.pages import training_record
 
 from rankfold.report.page import BarChart, Table, TimesRecord, training_page
 from rankfold.report.page._training_advice import advice
-from rankfold.report.page._training_facts import training_facts
+from rankfold.report.page._training_facts import runs_table, training_facts
 
 FIRST, SECOND = "blocks.0.conv", "blocks.1.conv"
 
@@ -73,6 +73,13 @@ def test_layers_that_were_not_measured_are_gaps():
     assert [cell and cell.text for cell in table.rows[0][-3:]] == ["2", "1", "0.50"]
     assert table.rows[1][-3:] == (None, None, None)
     assert "Times in ms per call, at batch 64 on 1 thread, by torch 2" in table.note
+
+
+def test_runs_side_by_side():
+    table = runs_table([timed(), training_record("other")])
+    assert table.columns[-1] == "ms of the network"
+    assert [row[-1] and row[-1].text for row in table.rows] == ["2 at batch 64", None]
+    assert runs_table([training_record()]).columns[-1] == "epochs"
 
 
 def test_without_layers_there_is_only_the_network():

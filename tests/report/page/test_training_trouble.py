@@ -113,7 +113,7 @@ def failed(diverged, **settings):
 
 def test_a_run_that_diverged_is_not_taken_up_again():
     run = failed(True, rank=1)
-    assert warnings(run) == ["low: the training failed in epoch 4: TDLRT: at step 83 <b> holds NaN"]
+    assert warnings(run) == ["low: the training failed in epoch 4: TDLRT: at step 83 <b> holds NaN."]
     (sentence,) = advice(run, None, "run")
     assert sentence.startswith("Start again with --rank 0.5 instead of 1: ")
     (sentence,) = advice(failed(True), None, "run")

@@ -6,7 +6,7 @@ from rankfold._display import duration, finite
 from rankfold.report._quantities import count
 from rankfold.report.page._blocks import Cell, Fact, Quantity, Table
 from rankfold.report.page._training_record import TrainingRecord
-from rankfold.report.page._training_times import time_facts
+from rankfold.report.page._training_times import network_time, time_facts
 
 __all__ = ["differing_settings", "epochs_done", "fall_of", "runs_table", "training_facts", "twin_of"]
 
@@ -94,6 +94,7 @@ def training_facts(record: TrainingRecord, twin: TrainingRecord | None) -> tuple
 
 def runs_table(records: Sequence[TrainingRecord]) -> Table:
     """One line per run."""
+    timed = any(record.times for record in records)
     rows: list[tuple[Cell, ...]] = []
     for record in records:
         flops = record.flops
@@ -109,6 +110,7 @@ def runs_table(records: Sequence[TrainingRecord]) -> Table:
                 Quantity(flops[1], count(flops[1])) if flops else None,
                 Quantity(record.seconds, f"{record.seconds:.1f}"),
                 len(record.metrics),
+                *([network_time(record)] if timed else []),
             )
         )
     columns = (
@@ -121,7 +123,8 @@ def runs_table(records: Sequence[TrainingRecord]) -> Table:
         "FLOPs per sample",
         "seconds",
     )
-    return Table(caption="Runs side by side", columns=(*columns, "epochs"), rows=tuple(rows))
+    columns = (*columns, "epochs", *(["ms of the network"] if timed else []))
+    return Table(caption="Runs side by side", columns=columns, rows=tuple(rows))
 
 
 def differing_settings(records: Sequence[TrainingRecord]) -> Table:

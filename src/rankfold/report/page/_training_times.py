@@ -6,7 +6,15 @@ from rankfold.report._quantities import short_milliseconds
 from rankfold.report.page._blocks import BarChart, Cell, Fact, Line, Quantity
 from rankfold.report.page._training_record import TimesRecord, TrainingRecord
 
-__all__ = ["TIME_COLUMNS", "slower_layers", "time_cells", "time_chart", "time_facts", "times_note"]
+__all__ = [
+    "TIME_COLUMNS",
+    "network_time",
+    "slower_layers",
+    "time_cells",
+    "time_chart",
+    "time_facts",
+    "times_note",
+]
 
 TIME_COLUMNS = ("ms dense", "ms now", "now / dense")
 
@@ -73,6 +81,14 @@ def time_cells(times: TimesRecord, layer: str) -> tuple[Cell, ...]:
         Quantity(now, short_milliseconds(now)),
         Quantity(now / dense, f"{now / dense:.2f}"),
     )
+
+
+def network_time(record: TrainingRecord) -> Quantity | None:
+    """Of the whole network now, for a table of runs; None where it was not measured."""
+    if record.times is None:
+        return None
+    now = record.times.network[1]
+    return Quantity(now, f"{short_milliseconds(now)} at batch {record.times.batch}")
 
 
 def times_note(times: TimesRecord | None) -> str:

@@ -97,7 +97,7 @@ _CAUSES = (
 def trouble_of(record: TrainingRecord) -> Trouble | None:
     """What went wrong with a run; None where nothing is known to have."""
     if record.failure is not None:
-        what = f"the training failed in epoch {record.failure.epoch}: {record.failure.sentence}"
+        what = f"the training failed in epoch {record.failure.epoch}: {record.failure.sentence}."
         return Trouble(what, tuple(_remedies(record, began_well=True)) if record.failure.diverged else ())
     losses = (finite(record.last.get(name)) for name in ("train_loss", "test_loss"))
     if record.metrics and None in losses:

@@ -20,6 +20,7 @@ function named(kind) {
   }
   return found;
 }
+const opened = node => node.open ? 'open' : 'closed';
 const all = (kind, read) => [...named(kind)].map(([name, node]) => [name, read(node)]).filter(([, value]) => value);
 const KEYS = 'a[href], button, summary, [tabindex]';
 // What can be reached by keyboard is counted within the figure, table or group that it is in.
@@ -52,7 +53,7 @@ function anchor() {
 
 addEventListener('pagehide', () => {
   const place = {
-    groups: all('details.group', node => node.open), data: all('details.data', node => node.open),
+    groups: all('details.group', opened), data: all('details.data', opened),
     tables: all('table.sortable', sorting), charts: all('figure', node => node.querySelector('.plot')?.dataset.seen),
     scrolls: all('.scroll', node => (node.scrollTop || node.scrollLeft) && [node.scrollTop, node.scrollLeft]),
     focus: focused(), anchor: scrollY ? anchor() : null, top: scrollY,
@@ -63,7 +64,7 @@ addEventListener('pagehide', () => {
 function restore(place) {
   for (const [kind, names] of [['details.group', place.groups], ['details.data', place.data]]) {
     const nodes = named(kind);
-    for (const [name] of names) nodes.get(name)?.setAttribute('open', '');
+    for (const [name, state] of names) nodes.get(name)?.toggleAttribute('open', state === 'open');
   }
   const tables = named('table.sortable'), figures = named('figure'), scrolls = named('.scroll');
   for (const [name, [head, way]] of place.tables) {
