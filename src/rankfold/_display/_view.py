@@ -23,7 +23,7 @@ class Curve:
 
     Arguments:
         values: what is not positive and finite is a gap.
-        words: the same in words, for who cannot see it.
+        words: what it draws, for who cannot see it; its numbers are in the text beside it.
         places: where the values stand, rising; None spaces them evenly.
     """
 

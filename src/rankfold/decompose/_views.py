@@ -57,9 +57,7 @@ def _trace(points: "Sequence[TracePoint]") -> dict[str, Cell]:
         f"{len(points):,} points in {duration(points[-1].seconds)}, error {shown_number(errors[0])} to "
         f"{shown_number(errors[-1])}"
     )
-    return {
-        "trace": Drawn(text, Curve(errors, f"relative error over time: {text}", [p.seconds for p in points]))
-    }
+    return {"trace": Drawn(text, Curve(errors, "relative error over time", [p.seconds for p in points]))}
 
 
 def _rank_path(steps: "Sequence[RankStep]", chosen: int) -> Iterator[Block]:

@@ -320,9 +320,6 @@ class CP(Format):
         largest = _largest(exponent)
         return CP(row[0] * torch.exp2(exponent - largest), tuple(factors)), largest
 
-    def _work(self) -> int:
-        return self.num_parameters * self.rank
-
     def _blocks(self, known: bool) -> "list[Block]":
         from rankfold.formats._views import component_blocks
 

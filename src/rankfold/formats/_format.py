@@ -70,9 +70,9 @@ class Format(Shown, ABC):
     def _dot(self, other: "Format") -> Tensor:
         """Inner product with a format that does not lead this one."""
 
-    @abstractmethod
     def _work(self) -> int:
-        """Multiplications that the norm and what is shown in a notebook take, about."""
+        """Multiplications that the norm and what a notebook shows take, about."""
+        return self.num_parameters * max(self.ranks, default=1)
 
     def _blocks(self, known: bool) -> "Sequence[Block]":
         """What a notebook shows beside shape, ranks and size.

@@ -99,7 +99,7 @@ def component_blocks(weights: Tensor) -> list[Block]:
     Arguments:
         weights: their norms ``(R,)``.
     """
-    norms = weights.double().sort(descending=True).values.tolist()
+    norms = weights.cpu().double().sort(descending=True).values.tolist()
     if not all(map(isfinite, norms)):
         return [Note("Norms of components are not finite.", warning=True)]
     largest = max(norms, default=0.0)
@@ -158,9 +158,8 @@ def _spectrum(values: list[float]) -> Cell:
         else f"{shown_number(values[0])} to {below}{shown_number(least)}"
     )
     text = f"{ends}, {_ENERGY:.0%} of the squares in {enough}"
-    return Drawn(
-        text, Curve([max(value, least) for value in values], f"{len(values)} singular values: {text}")
-    )
+    heights = [max(value, least) for value in values]
+    return Drawn(text, Curve(heights, f"{len(values)} singular values, largest first"))
 
 
 def _few(numbers: Sequence[int]) -> str:
