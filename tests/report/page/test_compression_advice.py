@@ -61,6 +61,10 @@ def test_what_to_do_without_calibration():
         page_of(compression_record(samples=0, accuracy=(None, None), settings={"calibrate": None}))
     )
     assert one(found, "from the weights alone").endswith("--calibrate inputs.npy")
+    tested = one(commands(page_of(compression_record(samples=0))), "from the weights alone")
+    assert tested.endswith(
+        "--calibrate cifar10 --output small-calibrated.safetensors --calibration-samples 500"
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,13 @@ from rankfold.report.page._compression_facts import in_milliseconds
 from rankfold.report.page._compression_record import CompressionRecord
 from rankfold.report.page._compression_steps import changed_policy, faster_policy
 
-__all__ = ["next_blocks"]
+__all__ = ["next_blocks", "with_settings"]
 
 # Choices of this library.
 _APART = 0.005  # accuracy within which two networks count as equal; half a point
 _SAME_TIME = 0.95  # time now over time before above which a network counts as hardly faster
 _EPOCHS = 3  # of a first fine-tuning
+_SAMPLES = 500  # of a first calibration
 _RECORD, _NETWORK = ".compression.json", ".safetensors"
 
 
@@ -41,14 +42,7 @@ def _better(record: CompressionRecord) -> Iterator[Block]:
     """What raises the accuracy, or brings the outputs closer, where that is wanted."""
     settings, gained = record.settings, record.gained
     if not record.samples:
-        yield from _again(
-            record,
-            "The ranks were found from the weights alone. A few hundred samples show which directions the network "
-            f"uses: a file of yours in the place of inputs.npy, or a data set ({', '.join(DATASETS)}), which gives the "
-            "accuracy, too",
-            "calibrated",
-            calibrate="inputs.npy",
-        )
+        yield from _calibrated(record)
     if gained is None or gained >= -_APART:
         return
     lost = f"The accuracy is {-100 * gained:.2f} points lower"
@@ -70,6 +64,18 @@ def _better(record: CompressionRecord) -> Iterator[Block]:
     policy = changed_policy(settings["policy"], more=True)
     if policy is not None:
         yield from _again(record, f"{lost} at {settings['policy']}: keep more", "larger", policy=policy)
+
+
+def _calibrated(record: CompressionRecord) -> Iterator[Block]:
+    why = "The ranks were found from the weights alone. Samples show which directions the network uses"
+    if record.settings["calibrate"] is not None:
+        yield from _again(record, why, "calibrated", calibration_samples=str(_SAMPLES))
+        return
+    names = ", ".join(DATASETS)
+    which = (
+        f"a file of yours in the place of inputs.npy, or a data set ({names}), which gives the accuracy, too"
+    )
+    yield from _again(record, f"{why}: {which}", "calibrated", calibrate="inputs.npy")
 
 
 def _smaller(record: CompressionRecord) -> Iterator[Block]:

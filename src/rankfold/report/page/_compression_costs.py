@@ -12,9 +12,7 @@ from rankfold.report.page._compression_record import CompressedLayerRecord, Comp
 
 __all__ = ["cost_blocks", "largest_first"]
 
-# Time now over time before above which a layer counts as slower; its calls are short, so the medians differ by more
-# than those of whole networks (choice of this library).
-_SLOWER = 1.1
+_SLOWER = 1.1  # time now over time before above which a layer is named as slower; choice of this library
 
 
 def largest_first(layers: Sequence[CompressedLayerRecord]) -> tuple[list[CompressedLayerRecord], str]:

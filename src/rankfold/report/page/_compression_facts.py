@@ -7,13 +7,12 @@ from rankfold.report._quantities import count
 from rankfold.report.page._blocks import Block, Fact, Text
 from rankfold.report.page._compression_record import CompressionRecord
 
-__all__ = ["SLOWER", "compression_facts", "in_milliseconds", "verdict_blocks"]
+__all__ = ["compression_facts", "in_milliseconds", "verdict_blocks"]
 
 # Choices of this library.
 _DROP = 0.01  # accuracy lost that is worth a warning; one point
 _CHANGED = 0.1  # of the outputs that is worth a warning where nothing says what it does to the answers
-#: Time now over time before that is worth a warning; medians of the same network differ by less.
-SLOWER = 1.05
+_SLOWER = 1.05  # time now over time before that is worth a warning
 
 
 def compression_facts(record: CompressionRecord) -> Iterator[Fact]:
@@ -85,7 +84,7 @@ def _verdicts(record: CompressionRecord) -> Iterator[tuple[str, bool]]:
             unknown,
         )
     ratio = record.time_ratio
-    if ratio is not None and ratio > SLOWER:
+    if ratio is not None and ratio > _SLOWER:
         yield (
             f"The network became slower: {record.samples_timed} take {in_milliseconds(record.after.seconds)}, the "
             f"dense network takes {in_milliseconds(record.before.seconds)} ({record.place}).",
