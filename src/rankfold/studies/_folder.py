@@ -179,8 +179,8 @@ def write_index(studies: Registry[Study], place: Path) -> None:
         "one could not be measured. Some checks are controls or bounds of our own, which can be sharper than the "
         "claim: before you quote a verdict, read the checks that did not hold and the remarks below them. Names of "
         "checks, such as B2, are labels.\n\n"
-        "`--seed 1 --out FOLDER` runs a study with other random numbers, `--full` its full size; `rankfold report` on the "
-        "folders of studies makes one page of them, with runs of one study side by side.\n\n"
+        "`--seed 1 --out FOLDER` runs a study with other random numbers, `--full` its full size; `rankfold report` on "
+        "the folders of studies makes one page of them, with runs of one study side by side.\n\n"
         + markdown_table(rows)
         + "\n"
     )
