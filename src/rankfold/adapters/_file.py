@@ -96,7 +96,9 @@ def load_adapter(model: nn.Module, path: str | os.PathLike[str]) -> None:
         before.restore(model)
         if isinstance(error, CheckpointError) or not isinstance(error, RankfoldError):
             raise
-        raise CheckpointError(f"{path}: the adapter does not fit this model ({brief(error)}).") from error
+        raise CheckpointError(
+            f"{path}: the adapter does not fit this model ({brief(error)}); pass one of this model."
+        ) from error
 
 
 class _State:
@@ -222,7 +224,9 @@ def _fill(
         try:
             adapted.change.load_state_dict(state)
         except RuntimeError as error:
-            raise CheckpointError(f"{path}: the adapter of {name!r} is damaged ({brief(error)}).") from None
+            raise CheckpointError(
+                f"{path}: the adapter of {name!r} is damaged ({brief(error)}); take another file."
+            ) from None
     bad = [
         name
         for name, adapted in found.items()

@@ -149,7 +149,7 @@ class Reflections:
         _require_whole("Reflections", "count", self.count)
         if self.count % 2:
             raise OptionError(
-                f"adapters.Reflections: count must be even, got {self.count}: only pairs can start as the identity."
+                f"adapters.Reflections: count must be even, got {self.count}: only pairs can start as the identity; pass an even number."
             )
 
     def changes(
@@ -185,4 +185,6 @@ def _layout(candidate: Candidate) -> NeuronLayout | str:
 
 def _require_whole(kind: str, name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 2:
-        raise OptionError(f"adapters.{kind}: {name} must be a whole number of at least 2, got {value!r}.")
+        raise OptionError(
+            f"adapters.{kind}: {name} must be a whole number of at least 2, got {value!r}; pass one."
+        )

@@ -160,7 +160,7 @@ def load_peft(model: nn.Module, folder: str | os.PathLike[str]) -> None:
         if candidate is None or weight is None or candidate.reason is not None:
             why = "is no layer of this model" if candidate is None else str(candidate.reason)
             raise CheckpointError(
-                f"{place}: the adapter is for {brief(name)!r}, which cannot have one: {why}."
+                f"{place}: the adapter is for {brief(name)!r}, which cannot have one: {why}; pass the model it is for."
             )
         tucker = _tucker(candidate.rule.layer, _scale(config, name, down) * up, down)
         if tucker is None or tucker.shape != tuple(weight.shape):
@@ -299,6 +299,6 @@ def _pairs(tensors: Mapping[str, Tensor], place: Path) -> dict[str, tuple[Tensor
         for value in parts.values():
             if not value.is_floating_point() or not bool(value.isfinite().all()):
                 raise CheckpointError(
-                    f"{place}: the adapter of {brief(name)!r} holds NaN, infinity or no numbers."
+                    f"{place}: the adapter of {brief(name)!r} holds NaN, infinity or no numbers; restore the file."
                 )
     return {name: (parts["A"], parts["B"]) for name, parts in found.items()}

@@ -135,7 +135,7 @@ class StackedCUR:
     def __post_init__(self) -> None:
         if isinstance(self.rank, bool) or not isinstance(self.rank, int) or self.rank < 1:
             raise OptionError(
-                f"adapters.StackedCUR: rank must be a whole number of at least 1, got {self.rank!r}."
+                f"adapters.StackedCUR: rank must be a whole number of at least 1, got {self.rank!r}; pass one."
             )
         TRANSFORMS[self.transform]
 

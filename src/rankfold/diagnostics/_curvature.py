@@ -58,7 +58,7 @@ def hessian_norms(
         )
     if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1:
         raise OptionError(
-            f"hessian_norms: iterations must be a whole number of at least 1, got {iterations!r}."
+            f"hessian_norms: iterations must be a whole number of at least 1, got {iterations!r}; pass one."
         )
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     if not named:
@@ -76,7 +76,9 @@ def hessian_norms(
             continue
         found[name] = measure(gradient, parameter, iterations, generator)
         if found[name] != found[name] or found[name] == float("inf"):
-            raise NonFiniteError(f"hessian_norms: the Hessian of {name!r} holds NaN or infinity.")
+            raise NonFiniteError(
+                f"hessian_norms: the Hessian of {name!r} holds NaN or infinity; look at an earlier state."
+            )
     return found
 
 

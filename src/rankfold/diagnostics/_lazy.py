@@ -81,7 +81,7 @@ def pl_constant(features: Tensor) -> float:
             f"pl_constant: got shape {tuple(features.shape)}; pass a matrix of samples by features."
         )
     if not bool(features.isfinite().all()):
-        raise NonFiniteError("pl_constant: the features hold NaN or infinity.")
+        raise NonFiniteError("pl_constant: the features hold NaN or infinity; look at an earlier state.")
     if features.shape[1] < features.shape[0]:
         return 0.0
     return float(left_singular(features.detach(), "svd")[1][-1]) ** 2

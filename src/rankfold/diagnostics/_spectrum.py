@@ -85,7 +85,7 @@ def spectrum(tensor: Tensor, mode: int = 0, *, name: str = "") -> Spectrum:
             "its modes."
         )
     if not bool(tensor.isfinite().all()):
-        raise NonFiniteError(f"spectrum: {name or 'the tensor'} holds NaN or infinity.")
+        raise NonFiniteError(f"spectrum: {name or 'the tensor'} holds NaN or infinity; mend it first.")
     values = left_singular(unfold(tensor, mode % tensor.ndim), "svd")[1]
     return Spectrum(
         name=name, shape=tuple(tensor.shape), mode=mode % tensor.ndim, values=tuple(values.tolist())

@@ -47,7 +47,7 @@ class UpdateRank:
         weights = dict(_weights(model))
         if not weights:
             raise OptionError(
-                "UpdateRank: the model has no linear, convolution or embedding layer to compare."
+                "UpdateRank: the model has no linear, convolution or embedding layer to compare; pass one that has."
             )
         self._reference: dict[str, Tensor] = {}
         for name, weight in weights.items():

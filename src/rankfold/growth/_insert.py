@@ -194,7 +194,7 @@ def _checked_places(after: Sequence[int], count: int) -> list[int]:
         or not all(0 <= place < count for place in places)
     ):
         raise OptionError(
-            f"insert_blocks: after must name places in 0..{count - 1}, each once, got {places!r}."
+            f"insert_blocks: after must name places in 0..{count - 1}, each once, got {places!r}; name such places."
         )
     return sorted(places)
 
@@ -212,14 +212,16 @@ def _check_blocks(blocks: Sequence[nn.Module]) -> None:
     for place, block in enumerate(blocks):
         for name, parameter in block.named_parameters():
             if not bool(parameter.isfinite().all()):
-                raise NonFiniteError(f"insert_blocks: {name!r} of block {place} holds NaN or infinity.")
+                raise NonFiniteError(
+                    f"insert_blocks: {name!r} of block {place} holds NaN or infinity; mend it first."
+                )
 
 
 def _zeroed(block: nn.Module, outputs: Sequence[str], *, needed: bool) -> tuple[str, ...]:
     if needed and not outputs:
         raise OptionError(
-            "insert_blocks: 'identity' needs outputs, the layers of a block that write to the residual stream, such as "
-            "('attention.wo', 'feed_forward.w2')."
+            "insert_blocks: 'identity' was not told what to set to zero; pass outputs, the layers of a block that write "
+            "to the residual stream, such as ('attention.wo', 'feed_forward.w2')."
         )
     names = [name for name, _ in block.named_parameters()]
     found: list[str] = []
@@ -235,11 +237,13 @@ def _zeroed(block: nn.Module, outputs: Sequence[str], *, needed: bool) -> tuple[
 
 def _checked_whole(name: str, value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise OptionError(f"insert_blocks: {name} must be a whole number of at least 1, got {value!r}.")
+        raise OptionError(
+            f"insert_blocks: {name} must be a whole number of at least 1, got {value!r}; pass one."
+        )
     return value
 
 
 def _checked_share(name: str, value: float) -> float:
     if not 0 <= value <= 1:
-        raise OptionError(f"insert_blocks: {name} must lie in [0, 1], got {value!r}.")
+        raise OptionError(f"insert_blocks: {name} must lie in [0, 1], got {value!r}; pass such a number.")
     return value

@@ -71,10 +71,10 @@ def joint_svd(matrices: Sequence[Tensor], rank: int | None = None) -> SharedBasi
         )
     joined = torch.cat([matrix.detach().double() for matrix in matrices], 1)
     if not bool(joined.isfinite().all()):
-        raise NonFiniteError("joint_svd: a matrix holds NaN or infinity.")
+        raise NonFiniteError("joint_svd: a matrix holds NaN or infinity; mend it first.")
     most = min(joined.shape)
     if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or not 1 <= rank <= most):
-        raise RankError(f"joint_svd: rank must be a whole number in 1..{most}, got {rank!r}.")
+        raise RankError(f"joint_svd: rank must be a whole number in 1..{most}, got {rank!r}; pass one.")
     basis, values, right = torch.linalg.svd(joined, full_matrices=False)
     kept = most if rank is None else rank
     coefficients = right[:kept].unflatten(1, (len(matrices), -1)).transpose(0, 1)
