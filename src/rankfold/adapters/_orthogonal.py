@@ -149,7 +149,8 @@ class Reflections:
         _require_whole("Reflections", "count", self.count)
         if self.count % 2:
             raise OptionError(
-                f"adapters.Reflections: count must be even, got {self.count}: only pairs can start as the identity; pass an even number."
+                f"adapters.Reflections: count must be even, got {self.count}: only pairs can start as the identity; "
+                "pass an even number."
             )
 
     def changes(

@@ -220,8 +220,8 @@ def _check_blocks(blocks: Sequence[nn.Module]) -> None:
 def _zeroed(block: nn.Module, outputs: Sequence[str], *, needed: bool) -> tuple[str, ...]:
     if needed and not outputs:
         raise OptionError(
-            "insert_blocks: 'identity' was not told what to set to zero; pass outputs, the layers of a block that write "
-            "to the residual stream, such as ('attention.wo', 'feed_forward.w2')."
+            "insert_blocks: 'identity' was not told what to set to zero; pass outputs, the layers of a block that "
+            "write to the residual stream, such as ('attention.wo', 'feed_forward.w2')."
         )
     names = [name for name, _ in block.named_parameters()]
     found: list[str] = []
