@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.text import Text
 
 from rankfold import __version__
 from rankfold._errors import CheckpointError, RankfoldError
@@ -64,22 +65,22 @@ def study(config: StudyConfig) -> None:
         folder = config.out / one.name
         if run.rows:
             text = f"{one.name}: {len(run.rows)} cases are in {folder} already; --overwrite runs them anew"
-            console.print(text, soft_wrap=True)
+            console.print(Text(text), soft_wrap=True)
         run, page = _run(config, one, run, console)
         write_index(STUDIES, config.out)
         summaries.append(summary_of(one, run))
         console.print(_line(summaries[-1]), soft_wrap=True)
         failed = [finding.name for finding in judge(one.checks, run.records(one)) if finding.holds is False]
         if failed:
-            console.print(f"  did not hold: {', '.join(failed)}", soft_wrap=True)
-        console.print(f"  page: {page}", soft_wrap=True)
+            console.print(Text(f"  did not hold: {', '.join(failed)}"), soft_wrap=True)
+        console.print(Text(f"  page: {page}"), soft_wrap=True)
         if run.missing:
             first = run.missing[0].reason
-            console.print(f"  {len(run.missing)} cases could not be run: {first}", soft_wrap=True)
+            console.print(Text(f"  {len(run.missing)} cases could not be run: {first}"), soft_wrap=True)
             incomplete.append(one.name)
     if len(summaries) > 1:
         console.print(records_table("Verdicts", summaries))
-    console.print(f"all studies: {config.out / 'README.md'}", soft_wrap=True)
+    console.print(Text(f"all studies: {config.out / 'README.md'}"), soft_wrap=True)
     if incomplete:
         raise Unavailable(
             f"study: some cases of {', '.join(incomplete)} could not be run here, for the reasons above; what depends "
@@ -153,12 +154,12 @@ def _run(config: StudyConfig, one: Study, run: StudyRun, console: Console) -> tu
             no_figure, no_page = folder.write_pages(one, state), leave_page(folder.path, folder.path)
     for sentence in (no_figure, no_page):
         if sentence is not None:
-            console.print(sentence, soft_wrap=True)
+            console.print(Text(sentence), soft_wrap=True)
     return state, folder.card if no_page is not None else folder.path / PAGE
 
 
-def _line(summary: dict[str, object]) -> str:
-    return (
+def _line(summary: dict[str, object]) -> Text:
+    return Text(
         f"{summary['study']}: {summary['verdict']} ({summary['checks']}), {summary['cases']} cases, "
         f"{summary['seconds']} s"
     )
