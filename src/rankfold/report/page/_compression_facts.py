@@ -105,12 +105,13 @@ def _accuracy(record: CompressionRecord) -> Iterator[tuple[str, bool]]:
         return
     now, before = record.after.accuracy, record.before.accuracy
     wrong = round(abs(gained) * record.test_samples)
+    samples = "sample is" if wrong == 1 else "samples are"
     change = (
         "as many as before"
         if not wrong
-        else f"{100 * abs(gained):.2f} points less, {wrong:,} more samples are wrong"
+        else f"{100 * abs(gained):.2f} points less, {wrong:,} more {samples} wrong"
         if gained < 0
-        else f"{100 * gained:.2f} points more, {wrong:,} more samples are right"
+        else f"{100 * gained:.2f} points more, {wrong:,} more {samples} right"
     )
     yield (
         f"The compressed network is right on {now:.2%} of {record.test_samples:,} test samples, the dense one on "
