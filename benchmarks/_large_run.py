@@ -97,6 +97,8 @@ def _changes(
             layer=name,
             ranks_before=before,
             ranks=tuple(ranks[name]),
+            modes=(0, 1),
+            parameters=sum(rank * size for rank, size in zip(ranks[name], shapes[name], strict=False)),
             truncation_error=0.14 * numbers.random(),
             orthonormality_defect=1e-6,
             rank_capped=False,

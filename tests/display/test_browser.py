@@ -5,7 +5,7 @@ import re
 
 import pytest
 from tests.display.examples import EXAMPLES, HOSTILE, compression, conversion, found, record
-from tests.report.page.test_browser import FAINT, browser  # noqa: F401 - the browser is a fixture
+from tests.report.page.browser import FAINT
 
 # Background, text, and what JupyterLab 4, VS Code and Colab do to tables, as far as it can disturb.
 THEMES = {
@@ -60,7 +60,7 @@ def page(values, theme):
 
 
 @pytest.fixture
-def visit(browser, tmp_path):  # noqa: F811
+def visit(browser, tmp_path):
     def opened(values, theme, width):
         size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -112,7 +112,7 @@ def test_hostile_names_do_nothing(visit):
     assert driver.execute_script(TROUBLES) == []
 
 
-def test_it_can_be_read_where_styles_and_pictures_are_taken_out(visit, everything, tmp_path, browser):  # noqa: F811
+def test_it_can_be_read_where_styles_and_pictures_are_taken_out(visit, everything, tmp_path, browser):
     """As GitHub and notebooks that are not trusted show it: the numbers stay."""
     value = EXAMPLES["cp, rank found"]()
     stripped = re.sub("<style>.*?</style>|<svg.*?</svg>", "", value._repr_html_())
