@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -95,3 +96,12 @@ def test_damaged_ranks(run, capsys):
     (run / "ranks.jsonl").write_text('{"layer": "layers.0"}\n')
     assert main(["inspect", str(run)]) == 2
     assert "ranks.jsonl: a line lacks 'ranks_before'" in capsys.readouterr().err
+
+
+def test_a_decomposition_has_a_page_instead(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.save("cube.npy", np.random.default_rng(0).standard_normal((4, 5, 6)))
+    assert main(["decompose", "cube.npy", "--rank", "1", "--out", "found"]) == 0
+    capsys.readouterr()
+    assert main(["inspect", "found"]) == 2
+    assert "found: holds a decomposition" in capsys.readouterr().err

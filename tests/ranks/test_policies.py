@@ -93,3 +93,11 @@ def test_numbers_of_numpy_are_numbers() -> None:
     assert as_policy(np.int64(4)) == Fixed(4)
     assert as_policy(np.float32(0.5)) == Fraction(0.5)
     assert Fixed(np.int64(3))((8, 8), (0, 1)) == (3, 3)
+
+
+@pytest.mark.parametrize("given", [4, None, "88"])
+def test_a_function_that_gives_no_ranks_is_told(given: object) -> None:
+    policy = as_policy(lambda shape, modes: given)  # pyright: ignore[reportArgumentType]
+    assert isinstance(policy, ShapeRule)
+    with pytest.raises(OptionError, match=r"return one rank for each of the modes \(0, 1\)"):
+        policy((8, 6), (0, 1))

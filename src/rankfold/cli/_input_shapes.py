@@ -57,7 +57,7 @@ def read_input_shapes(model: str, words: Sequence[str]) -> tuple[InputShape, ...
             return (InputShape(MODELS[model].input_shape),)
         raise OptionError(
             f"--model {model}: what one input looks like is not known; give --input-shape without the batch axis, such "
-            "as 3x32x32, or int64:16 for 16 tokens."
+            "as 3x32x32, or int64:16 for 16 tokens (compress also reads it off the data of --calibrate)."
         )
     return tuple(_read(word) for word in words)
 

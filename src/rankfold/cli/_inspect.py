@@ -54,6 +54,11 @@ def inspect(config: InspectConfig) -> None:
 
 
 def _inspect_run(folder: RunFolder, console: Console) -> None:
+    if (folder.path / "summary.json").is_file():
+        raise CheckpointError(
+            f"inspect: {folder.path}: holds a decomposition, which has a page instead; use rankfold report, or "
+            "rankfold.load_decomposition in Python."
+        )
     settings = folder.read_config()
     metrics, ranks = folder.read_lines(folder.metrics), folder.read_lines(folder.ranks)
     layouts = read_layouts(folder.model) if folder.model.exists() else {}

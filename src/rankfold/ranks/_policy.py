@@ -44,7 +44,13 @@ class _FunctionRule(ShapeRule):
     function: Callable[[Sequence[int], Sequence[int]], tuple[int, ...]]
 
     def __call__(self, shape: Sequence[int], modes: Sequence[int]) -> tuple[int, ...]:
-        return self.function(shape, modes)
+        given = self.function(shape, modes)
+        if not isinstance(given, Sequence) or isinstance(given, str):
+            raise OptionError(
+                f"rank policy: the function gave {given!r} for the shape {tuple(shape)}; return one rank for each "
+                f"of the modes {tuple(modes)}."
+            )
+        return tuple(given)
 
 
 def as_policy(rank: RankPolicy | Callable[..., tuple[int, ...]] | int | float) -> RankPolicy:
