@@ -1,6 +1,10 @@
 """Command lines that are refused."""
 
+from pathlib import Path
+
 import numpy as np
+from safetensors.torch import save_file
+from torch import nn
 
 from tools.error_examples._example import COMMANDS, Command
 
@@ -9,6 +13,19 @@ def _cube_with_gaps() -> None:
     cube = np.ones((4, 5, 6))
     cube[1, 2, 3] = np.nan
     np.save("cube.npy", cube)
+
+
+def _own_network() -> None:
+    Path("mynet.py").write_text(
+        "from torch import nn\n\n\ndef network():\n    return nn.Sequential(nn.Linear(8, 4))\n",
+        encoding="utf-8",
+    )
+    save_file(nn.Sequential(nn.Linear(8, 4)).state_dict(), "net.safetensors")
+
+
+def _made_before() -> None:
+    _own_network()
+    Path("net-compressed.safetensors").touch()
 
 
 COMMANDS += [
@@ -20,5 +37,15 @@ COMMANDS += [
     Command(
         ("compress", "net.safetensors", "--model", "resnet21", "--policy", "energy=0.9"),
         "Naming an unknown network",
+    ),
+    Command(
+        ("compress", "net.safetensors", "--model", "mynet:network"),
+        "Compressing a network of your own without data",
+        _own_network,
+    ),
+    Command(
+        ("compress", "net.safetensors", "--model", "mynet:network", "--input-shape", "8"),
+        "Compressing once more",
+        _made_before,
     ),
 ]
