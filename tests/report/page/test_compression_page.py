@@ -229,6 +229,7 @@ def test_several_stand_side_by_side():
     )
     tiny = replace(tiny, after=replace(tiny.after, parameters=20_000))
     page = page_of(small, tiny)
+    assert page.subtitle.startswith("Big numbers: small: ")
     assert page.title == "resnet20: 2 compressions"
     table = blocks(page, Table, "Did it work?")[0]
     assert [row[0] for row in table.rows] == ["dense resnet20", "small", "tiny"]
