@@ -156,6 +156,8 @@ def test_a_name_of_the_time_is_no_out(copy):
         shutil.copytree(copy / "low", copy / name)
         record = read_training(Path(name), name)
         assert ("--out" in record.command) == (name == "mlp-digits")
+    Path("latest").symlink_to("mlp-digits-20261130-101500", target_is_directory=True)
+    assert "--out" not in read_training(Path("latest"), "latest").command
 
 
 def test_decompositions_side_by_side(copy, capsys):

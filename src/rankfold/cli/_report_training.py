@@ -156,5 +156,5 @@ def _command(config: TrainConfig, path: Path) -> str:
     """The words that make the run again in its folder, unless the time gave that its name."""
     usual = OPTIMIZERS[config.optimizer].learning_rate
     left = ("resume", *(("learning_rate",) if config.learning_rate == usual else ()))
-    named = path.name and not is_name_of_time(path.name, config)
+    named = path.name and not is_name_of_time(path.resolve().name, config)  # runs/latest is a link
     return words_of("train", replace(config, out=path) if named else config, leave_out=left)
