@@ -13,6 +13,7 @@ import torch
 
 from rankfold._decomposition_file import load_decomposition
 from rankfold.cli import _decompose, main
+from rankfold.cli._report_decomposition import read_decomposition
 from rankfold.decompose import (
     Agreement,
     CPDecomposition,
@@ -113,7 +114,7 @@ def test_a_search_for_the_rank(solver, folder, capsys):
     assert "98.8 %" in out
     assert ["2", "0.1", "7.5", "-3.2", "chosen"] in [line.split() for line in out.splitlines()]
     assert ["1", "2", "80.0%"] in [line.split() for line in out.splitlines()]
-    assert out.endswith("results: run\n")
+    assert out.endswith(f"results: run\npage: {Path('run') / 'report.html'}\n")
     assert "cancel" not in out
     run = folder / "run"
     assert sorted(file.name for file in run.iterdir()) == [
@@ -205,6 +206,8 @@ def test_where_results_go_without_out(solver, folder, capsys):
     assert len(places) == 2
     assert all(place.startswith("x-cp-") for place in places)
     assert f"results: runs/{places[0]}" in capsys.readouterr().out
+    assert "--out" not in read_decomposition(folder / "runs" / places[0], "x").command
+    assert "observed" not in summary(folder / "runs" / places[0])
 
 
 def test_counts_become_numbers_with_a_note(solver, capsys):
@@ -235,6 +238,10 @@ def test_masks(solver, folder, capsys):
     for mask in ("nan", "mask.npy"):
         assert decompose("gaps.npy", "--mask", mask, "--out", f"run-{mask}") == 0
         assert np.array_equal(solver.calls[-1][3]["mask"].numpy(), ~np.isnan(x))
+        assert "2 of 60 entries (3.3%)" in capsys.readouterr().out
+        assert summary(folder / f"run-{mask}")["observed"] == 58
+        page = (folder / f"run-{mask}" / "report.html").read_text(encoding="utf-8")
+        assert "numbers tell the 58 observed entries" in page
     np.save("other.npy", np.ones((5, 4)))
     assert decompose("gaps.npy", "--mask", "other.npy", "--out", "none") == 2
     assert "allowed are 1 (observed) and 0 in the shape 5x4x3" in failure(capsys)

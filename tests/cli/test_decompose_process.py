@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -50,7 +51,7 @@ def test_a_signal_keeps_the_best_so_far(tmp_path):
     assert process.returncode == 130, err
     assert err.count("\n") == 1
     assert err.startswith("rankfold: interrupted; the best so far (rank 12, relative error 0.")
-    assert out.endswith("results: run\n")
+    assert out.endswith(f"results: run\npage: {Path('run') / 'report.html'}\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "x.npy"]
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["interrupted"]

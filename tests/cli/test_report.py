@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from rankfold._errors import RankfoldError
 from rankfold.cli import _report, main
 from rankfold.cli._report_config import page_of
 from rankfold.cli._report_sources import SOURCES
+from rankfold.cli._report_training import read_training
 from rankfold.report.page import render_page
 
 
@@ -81,10 +83,10 @@ def test_train_leaves_a_page(runs):
     assert facts["test accuracy"] == [f"{last['test_accuracy']:.2%}"]
     assert facts["parameters"][0] == f"{last['parameters']:,}"
     assert "648,010 dense" in facts["parameters"][1]
-    code = [node.text for node in tree.all("code")]
-    assert code == [
-        "rankfold train --model mlp --epochs 2 --threads 1 --batch-size 400 --rank 6 --core-steps 2 --device cpu"
-    ]
+    (code,) = [" ".join(node.text.split()) for node in tree.all("code")]
+    words = shlex.split(code)
+    assert words[:4] == ["rankfold", "train", "--model", "mlp"]
+    assert words[words.index("--out") + 1] == str(runs / "low")
     assert "the network only guesses" in tree.text  # after eight steps
     assert "Start again with --epochs 30 instead of 2" in tree.text
     titles = [figure.one("strong").text for figure in tree.all("figure")]
@@ -140,9 +142,22 @@ def test_decompose_leaves_a_page(runs, name):
     titles = [figure.one("strong").text for figure in tree.all("figure")]
     assert ("Mode 0" in titles) == (name != "tt")
     assert ("Spectrum of mode 0" in titles) == (name == "tucker")
-    (command,) = [node.text for node in tree.all("code")]
+    python, command = [node.text for node in tree.all("code")]
     assert command.startswith("rankfold decompose ")
-    assert "--out" not in command
+    words = shlex.split(command)
+    assert words[words.index("--out") + 1] == str(runs / name)
+    names = {}
+    exec(python, names)
+    assert names["parts"].shape == (6, 6, 6) if name != "cp" else names["parts"].rank == 2
+
+
+def test_a_name_of_the_time_is_no_out(copy):
+    for name in ("mlp-digits-20261130-101500", "mlp-digits-20261130-101500-2", "mlp-digits"):
+        shutil.copytree(copy / "low", copy / name)
+        record = read_training(Path(name), name)
+        assert ("--out" in record.command) == (name == "mlp-digits")
+    Path("latest").symlink_to("mlp-digits-20261130-101500", target_is_directory=True)
+    assert "--out" not in read_training(Path("latest"), "latest").command
 
 
 def test_decompositions_side_by_side(copy, capsys):
@@ -238,6 +253,10 @@ def changed(**changes):
         changed(core_consistency=[]),
         changed(degeneracy=None),
         changed(versions="new"),
+        changed(observed=None),
+        changed(observed=-1),
+        changed(observed=True),
+        changed(observed=217),
     ],
 )
 def test_damaged_summaries(copy, damage, capsys):

@@ -14,6 +14,7 @@ from rankfold.cli._decompose_files import write_results
 from rankfold.cli._decompose_folder import new_folder, place_of_results
 from rankfold.cli._interrupt import Interrupted, StopRequest, stop_on_signal
 from rankfold.cli._report import leave_page
+from rankfold.cli._report_config import page_of
 from rankfold.data import TensorSource, open_tensor
 from rankfold.decompose import Decomposition, TracePoint, cp, tt, tucker
 from rankfold.decompose._memory import check_memory, required_bytes
@@ -51,14 +52,19 @@ def decompose(config: DecomposeConfig) -> None:
         with DecompositionDisplay(console, lambda: stop.requested) as display:
             result = _decomposed(config, x, mask, stop, display)
         seconds, interrupted = time.perf_counter() - started, stop.requested
-        missing = write_results(folder, config, result, seconds=seconds, interrupted=interrupted)
+        observed = None if mask is None else int(mask.sum())
+        missing = write_results(
+            folder, config, result, observed=observed, seconds=seconds, interrupted=interrupted
+        )
         without = leave_page(folder, place)
     how = "given" if config.rank != "auto" else "the best so far" if interrupted else "found"
-    console.print(decomposition_report(result, f"{config.format} in {seconds:.1f} s", how))
+    console.print(decomposition_report(result, f"{config.format} in {seconds:.1f} s", how, observed))
     for sentence in (missing, without):
         if sentence is not None:
             console.print(sentence, soft_wrap=True)
     console.print(f"results: {place}", soft_wrap=True)
+    if without is None:
+        console.print(f"page: {page_of(place)}", soft_wrap=True)
     if interrupted:
         raise Interrupted(
             f"interrupted; the best so far (rank {sizes(result.tensor.ranks)}, relative error "

@@ -22,7 +22,13 @@ __all__ = ["write_results"]
 
 
 def write_results(
-    folder: Path, config: DecomposeConfig, result: Decomposition, *, seconds: float, interrupted: bool
+    folder: Path,
+    config: DecomposeConfig,
+    result: Decomposition,
+    *,
+    observed: int | None,
+    seconds: float,
+    interrupted: bool,
 ) -> str | None:
     """Write factors.safetensors, a table per mode, figures and summary.json.
 
@@ -30,6 +36,7 @@ def write_results(
         folder: exists and is empty.
         config: the settings.
         result: of any format.
+        observed: entries that are known, None where all are.
         seconds: the decomposition took, reading and writing apart.
         interrupted: whether it was stopped before its end.
 
@@ -49,7 +56,7 @@ def write_results(
     summary = {
         "file": str(config.file),
         "format": config.format,
-        **decomposition_summary(result),
+        **decomposition_summary(result, observed),
         "interrupted": interrupted,
         "seconds": seconds,
         "settings": {name: _plain(value) for name, value in asdict(config).items()},

@@ -1,13 +1,14 @@
 """Where a new run goes."""
 
 import contextlib
+import re
 from datetime import datetime
 from pathlib import Path
 
 from rankfold.cli._run_folder import RunFolder
 from rankfold.cli._train_config import TrainConfig
 
-__all__ = ["make_new", "place_of_new"]
+__all__ = ["is_name_of_time", "make_new", "place_of_new"]
 
 _ROOT = Path("runs")
 
@@ -22,6 +23,17 @@ def place_of_new(config: TrainConfig) -> RunFolder:
         count += 1
         path = _ROOT / f"{name}-{count}"
     return RunFolder(path)
+
+
+def is_name_of_time(name: str, config: TrainConfig) -> bool:
+    """Whether a folder is called what :func:`place_of_new` calls one without ``--out``.
+
+    Example:
+        >>> is_name_of_time("mlp-digits-20261130-101500", TrainConfig(model="mlp"))
+        True
+    """
+    made = rf"{re.escape(config.model)}-{re.escape(config.data)}-\d{{8}}-\d{{6}}(-\d+)?"
+    return re.fullmatch(made, name) is not None
 
 
 def make_new(folder: RunFolder, config: TrainConfig) -> None:

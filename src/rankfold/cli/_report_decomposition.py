@@ -89,6 +89,9 @@ def _checked(summary: dict[str, Any]) -> dict[str, Any]:
         texts = (summary["agreement"]["sentence"], summary["degeneracy"]["warning"] or "")
         if not all(isinstance(text, str) for text in texts) or type(summary["rank"]) is not int:
             raise TypeError("agreement, degeneracy or rank")
+    observed, whole = summary.get("observed"), math.prod(summary["shape"])
+    if "observed" in summary and (type(observed) is not int or not 0 <= observed <= whole):
+        raise ValueError("observed is no number of entries")
     if not isinstance(summary["settings"], dict) or not isinstance(summary["versions"], dict):
         raise TypeError("settings or versions are no object")
     return summary
@@ -124,11 +127,11 @@ def _spectra(tensor: CP | Tucker | TT) -> tuple[ModeSpectrum, ...]:
 
 
 def _command(settings: Mapping[str, Any]) -> str:
-    """The words that make the settings again; where the results went is left out."""
+    """The words that make the settings again."""
     known = {field.name for field in fields(DecomposeConfig)}
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in settings.items()
         if name in known
     }
-    return words_of("decompose", DecomposeConfig(**given), positional="file", leave_out=("out",))
+    return words_of("decompose", DecomposeConfig(**given), positional="file")

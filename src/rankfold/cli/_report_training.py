@@ -1,5 +1,6 @@
 """The folder of a training run as the record that its page is made from."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from rankfold._checkpoint._file import read_file
 from rankfold._checkpoint._words import brief
 from rankfold._display import finite
 from rankfold._errors import CheckpointError, NonFiniteError, RankfoldError
+from rankfold.cli._new_folder import is_name_of_time
 from rankfold.cli._optimizers import OPTIMIZERS
 from rankfold.cli._report_layers import layer_records
 from rankfold.cli._run_folder import RunFolder
@@ -49,7 +51,7 @@ def read_training(path: Path, name: str) -> TrainingRecord:
             changes=_changes(folder),
             layers=layers,
             versions=versions,
-            command=_command(config),
+            command=_command(config, path),
             usual=_usual(config),
             classes=DATASETS[config.data].classes,
             times=read_times(folder, len(metrics)),
@@ -150,7 +152,9 @@ def _usual(config: TrainConfig) -> dict[str, Any]:
     return {**usual, "learning_rate": OPTIMIZERS[config.optimizer].learning_rate}
 
 
-def _command(config: TrainConfig) -> str:
+def _command(config: TrainConfig, path: Path) -> str:
+    """The words that make the run again in its folder, unless the time gave that its name."""
     usual = OPTIMIZERS[config.optimizer].learning_rate
-    left = ("out", "resume", *(("learning_rate",) if config.learning_rate == usual else ()))
-    return words_of("train", config, leave_out=left)
+    left = ("resume", *(("learning_rate",) if config.learning_rate == usual else ()))
+    named = path.name and not is_name_of_time(path.resolve().name, config)  # runs/latest is a link
+    return words_of("train", replace(config, out=path) if named else config, leave_out=left)

@@ -14,20 +14,28 @@ __all__ = ["components_table", "decomposition_report", "shares"]
 _ROWS = 24  # of components on the terminal, about a screen; the files have all
 
 
-def decomposition_report(result: Decomposition, title: str, how: str) -> RenderableType:
+def decomposition_report(
+    result: Decomposition, title: str, how: str, observed: int | None = None
+) -> RenderableType:
     """Error, rank and how sure it is, the components, and the ranks that were tried.
 
     Arguments:
         result: of any format.
         title: stands above.
         how: the rank of CP was come by, in words.
+        observed: entries of the tensor that are known, None where all are.
     """
     tensor = result.tensor
-    facts: dict[str, object] = {"relative error": f"{result.relative_error:.4g}", "method": result.method}
+    facts: dict[str, str] = {"relative error": f"{result.relative_error:.4g}", "method": result.method}
+    whole = prod(tensor.shape)
+    if observed is not None and observed < whole:
+        missing = whole - observed
+        facts["missing"] = f"{missing:,} of {whole:,} entries ({missing / whole:.1%})"
+        facts["relative error"] += ", of the observed entries"
     if not isinstance(result, CPDecomposition):
         stored = sum(part.numel() for part in tensor.tensors)
         facts["ranks"] = sizes(tensor.ranks)
-        facts["numbers"] = f"{stored:,} instead of {prod(tensor.shape):,}"
+        facts["numbers"] = f"{stored:,} instead of {whole:,}"
         return facts_table(title, facts)
     facts["rank"] = f"{result.rank} ({how})"
     facts["how sure"] = result.agreement.sentence
@@ -39,7 +47,7 @@ def decomposition_report(result: Decomposition, title: str, how: str) -> Rendera
         parts.append(Text(warning, style="yellow"))
     parts.append(components_table(result))
     if result.rank_path:
-        parts.append(_rank_path_table(result.rank_path, result.rank))
+        parts.append(_rank_path_table(result.rank_path, result.rank, observed is not None))
     return Group(*parts)
 
 
@@ -63,9 +71,13 @@ def components_table(result: CPDecomposition) -> Table:
     return table
 
 
-def _rank_path_table(steps: tuple[RankStep, ...], chosen: int) -> Table:
+def _rank_path_table(steps: tuple[RankStep, ...], chosen: int, masked: bool) -> Table:
     table = empty_table("Ranks tried")
-    table.caption = "chosen by evidence: above 1, the last component is more than noise; BIC only to compare"
+    table.caption = (
+        "chosen by evidence: above 1, the last component "
+        f"{'predicts held-out entries better' if masked else 'is more than noise'}; BIC only to compare; errors are "
+        f"of the search{', which holds out a tenth of the entries' if masked else ''}"
+    )
     table.caption_justify = "left"
     for name in ("rank", "relative error", "evidence", "BIC", ""):
         table.add_column(name, justify="right", no_wrap=True)

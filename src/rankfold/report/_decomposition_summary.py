@@ -10,8 +10,12 @@ from rankfold.report._decomposition import shares
 __all__ = ["decomposition_summary"]
 
 
-def decomposition_summary(result: Decomposition) -> dict[str, Any]:
+def decomposition_summary(result: Decomposition, observed: int | None = None) -> dict[str, Any]:
     """Shape, ranks, error, method and trace; of CP also weights, agreement, degeneracy and the ranks tried.
+
+    Arguments:
+        result: of any format.
+        observed: entries of the tensor that are known, None where all are.
 
     Numbers that are not finite become None, because JSON knows none.
     """
@@ -23,6 +27,8 @@ def decomposition_summary(result: Decomposition) -> dict[str, Any]:
         "relative_error": result.relative_error,
         "method": result.method,
     }
+    if observed is not None:
+        summary["observed"] = observed
     if isinstance(result, CPDecomposition):
         summary |= {
             "rank": result.rank,

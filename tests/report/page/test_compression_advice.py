@@ -1,9 +1,12 @@
 """What the page of a compression says to do next."""
 
 import pytest
+import torch
 from tests.report.page.compressions import blocks, compression_record, page_of
 from tests.report.page.pages import parsed
 
+import rankfold
+from rankfold.models import build_model
 from rankfold.report.page import Code, Text, compression_page, render_page
 from rankfold.report.page._compression_advice import with_settings
 
@@ -65,6 +68,40 @@ def test_what_to_do_without_calibration():
     assert tested.endswith(
         "--calibrate cifar10 --output small-calibrated.safetensors --calibration-samples 500"
     )
+
+
+def test_what_to_do_where_the_accuracy_was_not_measured():
+    unmeasured = {"accuracy": (None, None), "test_samples": 0}
+    found = commands(page_of(compression_record(output_change=0.0444, **unmeasured)))
+    lines = one(found, "Measure the accuracy of a classifier")
+    assert "for file in ('net.safetensors', 'small.safetensors'):" in lines
+    assert "model(inputs).argmax(1) == labels" in lines
+    assert not [why for why in found if "allow more" in why or "fine-tune the factors in Python" in why]
+    found = commands(page_of(compression_record(output_change=0.59, **unmeasured)))
+    assert "--policy 'budget params=0.75'" in one(
+        found, "The outputs changed by 59.00% at budget params=0.5: allow more"
+    )
+    assert "rankfold.FineTuning(batches=batches, epochs=3)" in one(found, "fine-tune the factors in Python")
+    assert not [why for why in commands(page_of(compression_record(output_change=0.59))) if "Measure" in why]
+
+
+def test_the_python_for_data_of_your_own_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    dense = build_model("mlp", input_shape=(1, 4, 4))
+    rankfold.save(dense, "net.safetensors")
+    rankfold.compress(dense, 0.5, fold=False)
+    rankfold.save(dense, "small.safetensors")
+    record = compression_record(
+        accuracy=(None, None), output_change=0.59, inputs=("1x4x4",), settings={"model": "mlp"}
+    )
+    inputs, labels = torch.randn(8, 1, 4, 4), torch.arange(8)
+    for lines in [block.text for block in blocks(page_of(record), Code) if "import rankfold" in block.text]:
+        names = {"inputs": inputs, "labels": labels, "batches": [(inputs, labels)]}
+        exec(compile(lines, "page", "exec"), names)
+    printed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [file for file, _ in printed] == ["net.safetensors", "small.safetensors"]
+    assert all(0 <= float(right) <= 1 for _, right in printed)
+    assert (tmp_path / "small-tuned.safetensors").exists()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from tests.report.page.pages import parsed
 
 from rankfold.report.page import (
     BarChart,
+    Code,
     DecompositionRecord,
     LineChart,
     ModeFactor,
@@ -113,7 +114,7 @@ def test_warnings_and_advice():
     warnings = [node.text for node in tree.all("p") if node.get("class") == "warning"]
     assert len(warnings) == 2
     items = " ".join(node.text for node in tree.all("li"))
-    for words in ("--restarts", "core consistency is 12.0 %", "--nonnegative", "'run/factors.safetensors'"):
+    for words in ("--restarts", "core consistency is 12.0 %", "--nonnegative", "Compare with other settings"):
         assert words in items
 
 
@@ -183,3 +184,55 @@ def test_side_by_side():
     rows = [[cell.text for cell in row.children] for row in tree.all("tr")]
     assert ["b", "cp", "2", "0.5", "26", "als", "98.8 %", "1.5"] in rows
     assert "Run b" in [node.text for node in tree.all("summary")]
+    assert page.subtitle.startswith("Big numbers: a: ")
+    assert "Compare with other settings" not in tree.text
+
+
+def test_gaps_are_counted_and_told():
+    whole = decomposition_page([record()], ["run"])
+    page = decomposition_page([record(observed=48)], ["run"])
+    text = parsed(render_page(page)).text
+    assert "26 numbers tell the 48 observed entries of the tensor to a relative error of 0.0123" in text
+    assert "12 of its 60 entries (20.0%) are missing" in text
+    assert "the evidence under “Where is the rank?”" in text
+    assert page.facts[0].note == "of the observed entries, method als"
+    assert "held-out" in charts(page)["Evidence of each rank"].description
+    assert "fits nine tenths of the observed entries" in text
+    plain = parsed(render_page(whole)).text
+    assert "missing" not in plain
+    assert "held-out" not in plain
+    assert "fitted further afterwards" in plain
+    old = decomposition_page([record(settings={"mask": "nan"})], ["run"])
+    assert "fits nine tenths" in parsed(render_page(old)).text
+
+
+@pytest.mark.parametrize("nonnegative", [False, True])
+def test_how_to_read_the_columns(nonnegative):
+    text = parsed(
+        render_page(decomposition_page([record(settings={"nonnegative": nonnegative})], ["run"]))
+    ).text
+    assert "Columns have length 1; amounts are a column times the weight" in text
+    assert ("Signs come in pairs" in text) != nonnegative
+    assert ("No entry is negative" in text) == nonnegative
+
+
+@pytest.mark.parametrize(
+    ("format", "parts"),
+    [("cp", "parts.weights, parts.factors"), ("tucker", "parts.core, parts.factors"), ("tt", "parts.cores")],
+)
+def test_how_to_read_the_parts_in_python(format, parts):
+    page = decomposition_page([record(format=format)], ["'my run'"])
+    (code,) = [block.text for block in page.sections[3].blocks if isinstance(block, Code)]
+    assert code == (
+        f"import rankfold\nparts = rankfold.load_decomposition('my run/factors.safetensors'); {parts}"
+    )
+
+
+def test_values_that_a_logarithmic_axis_cannot_show_are_counted():
+    path = [
+        {**step, "evidence": evidence}
+        for step, evidence in zip(SUMMARY["rank_path"], (4.0, 0.0, -2.0), strict=True)
+    ]
+    text = parsed(render_page(decomposition_page([record(rank_path=path)], ["run"]))).text
+    assert "2 values of 0 or less are not drawn: the axis is logarithmic." in text
+    assert "not drawn" not in parsed(render_page(decomposition_page([record()], ["run"]))).text

@@ -7,7 +7,8 @@ from rankfold._display import folded_command
 from rankfold.data import DATASETS
 from rankfold.models import MODELS
 from rankfold.report.page._blocks import Block, Code, Text
-from rankfold.report.page._compression_facts import in_milliseconds
+from rankfold.report.page._compression_facts import changed_much, in_milliseconds
+from rankfold.report.page._compression_python import accuracy_lines, tuning_lines, use_lines
 from rankfold.report.page._compression_record import CompressionRecord
 from rankfold.report.page._compression_steps import changed_policy, faster_policy
 
@@ -29,13 +30,39 @@ def next_blocks(record: CompressionRecord, path: str) -> Iterator[Block]:
         path: of the record as it would be typed.
     """
     file = shlex.split(path)[0].removesuffix(_RECORD) + _NETWORK
+    if record.gained is None:
+        yield from _unmeasured(record, file)
     yield from _better(record)
     yield from _smaller(record)
     yield from _faster(record)
     yield Text("Use the compressed network in Python; the last line makes plain torch layers of the factors:")
-    yield Code(_python(record, file))
+    yield Code(use_lines(record, file))
     if record.export is None:
         yield from _export(record, file)
+
+
+def _unmeasured(record: CompressionRecord, file: str) -> Iterator[Block]:
+    """How to measure the accuracy, and what brings the outputs closer where they changed much."""
+    yield Text(
+        "Measure the accuracy of a classifier, dense and compressed: inputs and labels are tensors of yours, a row per "
+        f"sample. A network for one of {', '.join(DATASETS)} is measured by --calibrate and that name, too:"
+    )
+    yield Code(accuracy_lines(record, file))
+    if not changed_much(record):
+        return
+    changed = f"The outputs changed by {record.output_change:.2%}"
+    policy = changed_policy(record.settings["policy"], more=True)
+    if policy is not None:
+        yield from _again(
+            record,
+            f"{changed} at {record.settings['policy']}: allow more parameters",
+            "larger",
+            policy=policy,
+        )
+    yield Text(
+        f"{changed}: fine-tune the factors in Python, where batches is a list of pairs of inputs and labels of yours:"
+    )
+    yield Code(tuning_lines(record, f"{_stem(record)}-tuned{_NETWORK}", _EPOCHS))
 
 
 def _better(record: CompressionRecord) -> Iterator[Block]:
@@ -107,10 +134,13 @@ def _faster(record: CompressionRecord) -> Iterator[Block]:
 
 def _again(record: CompressionRecord, why: str, ending: str, **settings: str) -> Iterator[Block]:
     """The command with other settings, and another name for what it writes."""
-    stem = record.settings["output"].removesuffix(_NETWORK)
-    command = with_settings(record.command, output=f"{stem}-{ending}{_NETWORK}", **settings)
+    command = with_settings(record.command, output=f"{_stem(record)}-{ending}{_NETWORK}", **settings)
     yield Text(f"{why}:")
     yield Code(folded_command(command))
+
+
+def _stem(record: CompressionRecord) -> str:
+    return record.settings["output"].removesuffix(_NETWORK)
 
 
 def with_settings(command: str, **settings: str) -> str:
@@ -128,34 +158,6 @@ def with_settings(command: str, **settings: str) -> str:
         if not dropping:
             kept.append(word)
     return shlex.join([*kept, *(word for pair in flags.items() for word in pair)])
-
-
-def _python(record: CompressionRecord, file: str) -> str:
-    return "\n".join(
-        (
-            *_build(record),
-            f"rankfold.load(model, {file!r})",
-            "model = rankfold.fold(model).eval()",
-        )
-    )
-
-
-def _build(record: CompressionRecord) -> tuple[str, ...]:
-    name = record.settings["model"]
-    module, colon, built = name.partition(":")
-    if colon and all(part.isidentifier() for part in (*module.split("."), *built.split("."))):
-        return "import rankfold", f"import {module}", "", f"model = {module}.{built}()"
-    shape = ""
-    if name in MODELS and len(record.inputs) == 1:
-        sizes = record.inputs[0].replace("x", ", ")
-        usual = ", ".join(map(str, MODELS[name].input_shape))
-        shape = "" if sizes == usual else f", input_shape=({sizes})"
-    return (
-        "import rankfold",
-        "from rankfold.models import build_model",
-        "",
-        f"model = build_model({name!r}{shape})",
-    )
 
 
 def _export(record: CompressionRecord, file: str) -> Iterator[Block]:

@@ -7,11 +7,13 @@ from rankfold.report._quantities import count
 from rankfold.report.page._blocks import Block, Fact, Text
 from rankfold.report.page._compression_record import CompressionRecord
 
-__all__ = ["compression_facts", "in_milliseconds", "verdict_blocks"]
+__all__ = ["changed_much", "compression_facts", "in_milliseconds", "verdict_blocks"]
 
 # Choices of this library.
 _DROP = 0.01  # accuracy lost that is worth a warning; one point
-_CHANGED = 0.1  # of the outputs that is worth a warning where nothing says what it does to the answers
+_CHANGED = (
+    0.1  # of the outputs that is large where nothing says what it does to the answers: 20 dB below them
+)
 _SLOWER = 1.05  # time now over time before that is worth a warning
 
 
@@ -78,11 +80,10 @@ def _verdicts(record: CompressionRecord) -> Iterator[tuple[str, bool]]:
         yield "The outputs are no finite numbers any more.", True
     elif change is not None:
         on = "on the first batch of the calibration data" if record.samples else "on inputs of random numbers"
-        unknown = record.gained is None and change > _CHANGED
-        yield (
-            f"The outputs changed by {change:.2%} in norm {on}, before any fine-tuning; 0% is no change.",
-            unknown,
+        changed = (
+            f"The outputs changed by {change:.2%} in norm {on}, before any fine-tuning; 0% is no change."
         )
+        yield f"{changed}{_judged(record)}", changed_much(record)
     ratio = record.time_ratio
     if ratio is not None and ratio > _SLOWER:
         yield (
@@ -98,10 +99,32 @@ def _verdicts(record: CompressionRecord) -> Iterator[tuple[str, bool]]:
         yield f"The network could not be exported as {wanted}{why}", True
 
 
+def changed_much(record: CompressionRecord) -> bool:
+    """Whether the outputs changed so much that it stands out, where no accuracy says what that means."""
+    change = finite(record.output_change)
+    return record.gained is None and change is not None and change > _CHANGED
+
+
+def _judged(record: CompressionRecord) -> str:
+    """What to think of the change of the outputs, where no accuracy says it."""
+    if record.gained is not None:
+        return ""
+    if changed_much(record):
+        return (
+            f" That is a large change (over {_CHANGED:.0%}): allow more parameters, or fine-tune in Python "
+            "(rankfold.FineTuning)."
+        )
+    return f" That is no large change (not over {_CHANGED:.0%}), yet only labels tell what it does to the answers."
+
+
 def _accuracy(record: CompressionRecord) -> Iterator[tuple[str, bool]]:
     gained = record.gained
     if gained is None:
-        yield "The accuracy was not measured: no data set with labels was named.", False
+        yield (
+            "The accuracy was not measured: no data set with labels was named. “What to do next?” has the lines that "
+            "measure it on data of yours.",
+            False,
+        )
         return
     now, before = record.after.accuracy, record.before.accuracy
     wrong = round(abs(gained) * record.test_samples)

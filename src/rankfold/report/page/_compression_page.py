@@ -30,7 +30,7 @@ def compression_page(records: Sequence[CompressionRecord], paths: Sequence[str])
         title=f"{model}: {len(records)} compressions"
         if several
         else f"{model} with {main.share:.1%} of its parameters",
-        subtitle=_subtitle(main),
+        subtitle=f"{'Big numbers: ' if several else ''}{_subtitle(main)}",
         facts=tuple(compression_facts(main)),
         twin="the dense network",
         sections=(

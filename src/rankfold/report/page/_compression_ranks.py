@@ -31,8 +31,8 @@ def rank_blocks(record: CompressionRecord) -> Iterator[Block]:
     """Ranks and errors of what was compressed, why the rest was not, and all spectra."""
     if record.compressed:
         yield Text(
-            "A weight has a mode for each of its axes; of a Linear or Conv2d layer mode 0 are the outputs and mode 1 "
-            "the inputs. A rank of 12 of 16 keeps 12 of the 16 directions that a mode has."
+            "A weight has a mode for each of its axes; of a linear or convolution layer mode 0 are the outputs and "
+            "mode 1 the inputs. A rank of 12 of 16 keeps 12 of the 16 directions that a mode has."
         )
         if record.samples:
             yield Text(

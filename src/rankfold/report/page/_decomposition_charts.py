@@ -55,6 +55,9 @@ def part_blocks(record: DecompositionRecord) -> Iterator[Block]:
             names=names,
             bars=(Line("share", tuple(summary["shares"])),),
         )
+    told = _columns_told(record)
+    if told:
+        yield Text(told)
     for factor in record.factors:
         yield from _factor_charts(factor)
     if record.factors:
@@ -69,6 +72,21 @@ def part_blocks(record: DecompositionRecord) -> Iterator[Block]:
             )
         )
         yield Table(caption="Weights", columns=("component", "weight", "share"), rows=rows)
+
+
+def _columns_told(record: DecompositionRecord) -> str:
+    """How to read the columns of factors; empty for a tensor train, which has none."""
+    summary = record.summary
+    if not record.factors:
+        return ""
+    signs = (
+        "No entry is negative (--nonnegative)."
+        if summary["settings"].get("nonnegative")
+        else "Signs come in pairs: a column may be negative in two modes at once, which --nonnegative forbids."
+    )
+    if "weights" in summary:
+        return f"Columns have length 1; amounts are a column times the weight of its component. {signs}"
+    return f"Columns say directions, the core how much of each goes together. {signs}"
 
 
 def _factor_charts(factor: ModeFactor) -> Iterator[LineChart]:
@@ -98,6 +116,16 @@ def _needed(key: str, count: int) -> tuple[Line, ...]:
     return (Line("what counts", (1.0,) * count),) if key == "evidence" else ()
 
 
+def _whose_errors(record: DecompositionRecord) -> str:
+    """Why the error of the chosen rank is not quite that of the headline."""
+    if record.masked:
+        return (
+            "Errors are those of the search, which fits nine tenths of the observed entries and holds out the others "
+            "for the evidence; the headline is of the chosen rank, fitted to all of them."
+        )
+    return "Errors are those of the search; the headline is of the chosen rank, fitted further afterwards."
+
+
 def rank_path_blocks(record: DecompositionRecord) -> Iterator[Block]:
     """Ranks that were tried, and spectra of a Tucker core."""
     summary = record.summary
@@ -110,6 +138,8 @@ def rank_path_blocks(record: DecompositionRecord) -> Iterator[Block]:
                 title=f"{label[0].upper()}{label[1:]} of each rank",
                 description="The least error found with so many components."
                 if key == "relative_error"
+                else "How surely the last component predicts held-out entries better; above 1 it counts."
+                if record.masked
                 else "What the last component gains over what it would gain from noise; above 1 it counts.",
                 x_label="rank",
                 y_label=label,
@@ -131,7 +161,7 @@ def rank_path_blocks(record: DecompositionRecord) -> Iterator[Block]:
                 )
                 for step in path
             ),
-            note="Chosen by evidence; BIC only to compare.",
+            note=f"Chosen by evidence; BIC only to compare. {_whose_errors(record)}",
         )
     for one in record.spectra:
         top = one.values[0] if one.values and one.values[0] > 0 else None

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from rankfold.report.page._training_record import ModeSpectrum
@@ -41,3 +42,14 @@ class DecompositionRecord:
     factors: tuple[ModeFactor, ...]
     spectra: tuple[ModeSpectrum, ...]
     command: str
+
+    @property
+    def missing(self) -> int:
+        """Entries of the tensor that were not observed; 0 where the summary, of an older version, does not say."""
+        whole = prod(self.summary["shape"])
+        return whole - self.summary.get("observed", whole)
+
+    @property
+    def masked(self) -> bool:
+        """Whether there were gaps, as an older summary says, too."""
+        return self.missing > 0 or self.summary["settings"].get("mask") is not None

@@ -3,7 +3,8 @@
 import base64
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, groupby
+from itertools import count as counted
+from itertools import groupby
 from typing import Any, get_args
 
 from rankfold._display import data_number, finite, shown_number
@@ -119,17 +120,30 @@ def _cell(cell: Cell) -> tuple[str, str | None]:
     return text, "" if number is None else repr(number)
 
 
+def _not_drawn(chart: LineChart) -> str:
+    """How many values a logarithmic axis has no place for."""
+    count = sum(
+        value <= 0
+        for line in chart.lines
+        for value in map(finite, line.values)
+        if chart.y_log and value is not None
+    )
+    values = "1 value of 0 or less is" if count == 1 else f"{count:,} values of 0 or less are"
+    return f"{values} not drawn: the axis is logarithmic." if count else ""
+
+
 class _Charts:
     """Draws charts, and numbers them for the names on the page."""
 
     def __init__(self, markup: Any, seen: int, folded: int) -> None:
-        self._markup, self._seen, self._folded, self._numbers = markup, seen, folded, count(1)
+        self._markup, self._seen, self._folded, self._numbers = markup, seen, folded, counted(1)
 
     def shown(self, block: Any, folded: bool) -> dict[str, Any]:
         name = f"chart-{next(self._numbers)}"
         budget = self._folded if folded else self._seen
         if isinstance(block, LineChart):
             chart, note = thinned_lines(block, budget)
+            note = " ".join(filter(None, (note, _not_drawn(block))))
             svg, kind, series, y_label = draw_lines(chart, name), "lines", chart.lines, chart.y_label
             header = chart.x_label
             rows = _columns(chart.x, [line.values for line in chart.lines])
