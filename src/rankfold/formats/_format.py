@@ -1,4 +1,4 @@
-"""What Tucker, CP and TT have in common."""
+"""What Tucker, CP, TT and TT-matrices have in common."""
 
 import reprlib
 from abc import ABC, abstractmethod
@@ -15,7 +15,8 @@ __all__ = ["Format"]
 
 
 class Format(ABC):
-    """A tensor that is stored as smaller tensors: :class:`Tucker`, :class:`CP` or :class:`TT`.
+    """A tensor that is stored as smaller tensors: :class:`Tucker`, :class:`CP`, :class:`TT` or
+    :class:`TTMatrix`.
 
     Example:
         >>> import torch
@@ -137,7 +138,7 @@ class Format(ABC):
         """
         if not isinstance(other, Format):
             raise ShapeError(
-                f"inner: got a {type(other).__name__}; pass a Tucker, CP or TT, for a dense tensor "
+                f"inner: got a {type(other).__name__}; pass a Tucker, CP, TT or TTMatrix, for a dense tensor "
                 "Tucker(tensor, (None,) * tensor.ndim)."
             )
         if (self.shape, self.dtype, self.device) != (other.shape, other.dtype, other.device):

@@ -39,7 +39,7 @@ class TT(Format):
         ((3, 4, 5), (2, 2), 32)
     """
 
-    _lead: ClassVar[int] = 2
+    _lead: ClassVar[int] = 3
 
     cores: tuple[Tensor, ...]
 
@@ -161,6 +161,28 @@ class TT(Format):
             (tensor([0.5000, 0.5000, 0.5000, 0.5000]), tensor([-2., -2., -2., -2.]))
         """
         return self._round(None, self.ranks)
+
+    def balance(self) -> "TT":
+        """The same tensor with cores of equal norm; one of norm zero stays as it is.
+
+        Returns:
+            A :class:`TT` of the same ranks.
+
+        Example:
+            >>> import torch
+            >>> t = TT((torch.full((1, 1, 1), 8.0), torch.full((1, 1, 1), 2.0))).balance()
+            >>> [core.item() for core in t.cores]
+            [4.0, 4.0]
+        """
+        value, exponent = self._scaled()
+        if exponent == -torch.inf:
+            return self
+        norms = torch.stack([torch.linalg.vector_norm(core) for core in value.cores])
+        # A whole power of two per core and the rest in the root, for a fractional one would cost digits.
+        whole = (exponent / self.order).floor()
+        root = (norms.prod() * torch.exp2(exponent - whole * self.order)) ** (1 / self.order)
+        cores = [shifted(core * (root / norm), whole) for core, norm in zip(value.cores, norms, strict=True)]
+        return TT(tuple(core.to(self.dtype) for core in cores))
 
     def truncate(self, *, tolerance: float | None = None, ranks: int | Sequence[int] | None = None) -> "TT":
         """TT rounding: lower ranks within an error, in canonical form.
