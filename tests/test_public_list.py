@@ -41,6 +41,7 @@ PUBLIC = {
         "SelectorError",
         "Sensitivity",
         "ShapeError",
+        "TTMatrix",
         "Tolerance",
         "Tucker",
         "adapters",

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     )
     from rankfold.decompose import CPDecomposition, Decomposition, cp, tt, tucker
     from rankfold.export import ExportRecord, export_onnx, export_program
-    from rankfold.formats import CP, TT, Tucker, factor_match_score
+    from rankfold.formats import CP, TT, TTMatrix, Tucker, factor_match_score
     from rankfold.ranks import (
         EVBMF,
         Energy,
@@ -72,7 +72,7 @@ _PLACES = {
     ),
     "rankfold.decompose": ("CPDecomposition", "Decomposition", "cp", "tt", "tucker"),
     "rankfold.export": ("ExportRecord", "export_onnx", "export_program"),
-    "rankfold.formats": ("CP", "TT", "Tucker", "factor_match_score"),
+    "rankfold.formats": ("CP", "TT", "TTMatrix", "Tucker", "factor_match_score"),
     "rankfold.ranks": (
         "EVBMF",
         "Energy",
@@ -133,6 +133,7 @@ __all__ = [
     "SelectorError",
     "Sensitivity",
     "ShapeError",
+    "TTMatrix",
     "Tolerance",
     "Tucker",
     "adapters",

@@ -13,7 +13,7 @@ from torch import Tensor
 from rankfold._checkpoint import atomic_path
 from rankfold._errors import CheckpointError
 from rankfold._registry import Registry
-from rankfold.formats import CP, TT, Tucker
+from rankfold.formats import CP, TT, TTMatrix, Tucker
 
 __all__ = ["load_decomposition", "save_decomposition"]
 
@@ -56,17 +56,23 @@ _KINDS: Registry[_Kind] = Registry(
         lambda t: {f"core_{mode}": core for mode, core in enumerate(t.cores)},
         lambda found, order: TT(tuple(found[f"core_{mode}"] for mode in range(order))),
     ),
+    _Kind(
+        "tt_matrix",
+        TTMatrix,
+        lambda t: {f"core_{number}": core for number, core in enumerate(t.cores)},
+        lambda found, order: TTMatrix(tuple(found[f"core_{number}"] for number in range(len(found)))),
+    ),
 )
 
 
-def save_decomposition(tensor: CP | Tucker | TT, path: str | os.PathLike[str]) -> None:
+def save_decomposition(tensor: CP | Tucker | TT | TTMatrix, path: str | os.PathLike[str]) -> None:
     """Write the factors of a decomposition to a safetensors file.
 
     The file is complete under its name or not there at all. Tensors are named ``weights``, ``core``, ``factor_0``
-    and so on; TT has ``core_0`` and so on.
+    and so on; TT and TTMatrix have ``core_0`` and so on.
 
     Arguments:
-        tensor: a CP, Tucker or TT tensor.
+        tensor: a CP, Tucker or TT tensor, or a TT-matrix.
         path: the file, overwritten if it exists.
 
     Raises:
@@ -87,7 +93,7 @@ def save_decomposition(tensor: CP | Tucker | TT, path: str | os.PathLike[str]) -
     kind = next((kind for kind in _KINDS.values() if type(tensor) is kind.format), None)
     if kind is None:
         raise CheckpointError(
-            f"save_decomposition: got {type(tensor).__name__}; pass a CP, Tucker or TT tensor."
+            f"save_decomposition: got {type(tensor).__name__}; pass a CP, Tucker, TT or TTMatrix."
         )
     # Copies, because safetensors writes no tensors that share memory or lie in it with gaps.
     tensors = {
@@ -111,7 +117,7 @@ def save_decomposition(tensor: CP | Tucker | TT, path: str | os.PathLike[str]) -
             ) from error
 
 
-def load_decomposition(path: str | os.PathLike[str]) -> CP | Tucker | TT:
+def load_decomposition(path: str | os.PathLike[str]) -> CP | Tucker | TT | TTMatrix:
     """Read a file of :func:`save_decomposition`, such as ``factors.safetensors`` of ``rankfold decompose``.
 
     Arguments:

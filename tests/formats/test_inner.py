@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankfold import CP, TT, Tucker
-from rankfold.formats import Format
+from rankfold import CP, TT, TTMatrix, Tucker
+from rankfold.formats import Format, core_shapes, plan_modes
 from rankfold.testing import assert_same
 
 
@@ -18,7 +18,12 @@ def one_of_each(shape: tuple[int, ...], rank: int) -> list[Format]:
     order = len(shape)
     bonds = (1, *[rank] * (order - 1), 1)
     cores = [normal(left, n, right) for left, n, right in zip(bonds[:-1], shape, bonds[1:], strict=True)]
+    matrices: list[Format] = []
+    if order == 2:
+        sizes = [plan_modes(n, 2) for n in shape]
+        matrices.append(TTMatrix(tuple(normal(*size) for size in core_shapes(*sizes, (rank,)))))
     return [
+        *matrices,
         Tucker(normal(*[rank] * order), tuple(normal(n, rank) for n in shape)),
         Tucker(normal(rank, *shape[1:]), (normal(shape[0], rank), *[None] * (order - 1))),
         Tucker(normal(*shape), (None,) * order),
@@ -49,7 +54,8 @@ def size(value: Format) -> torch.Tensor:
 
 def test_gradients_between_formats() -> None:
     values = one_of_each((2, 3, 2), 2)
-    for a, b in product(values, values):
+    matrices = one_of_each((4, 6), 2)
+    for a, b in (*product(values, values), *product(matrices, matrices)):
         if type(a) is not type(b):
             tensors = [tensor.requires_grad_() for tensor in a.tensors]
             assert torch.autograd.gradcheck(lambda *given, a=a, b=b: a._rebuilt(given).inner(b.to()), tensors)

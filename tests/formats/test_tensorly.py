@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rankfold import CP, TT, ShapeError, Tucker
+from rankfold import CP, TT, ShapeError, TTMatrix, Tucker
 from rankfold.testing import assert_same
 
 tl = pytest.importorskip("tensorly", reason="tensorly is not installed")
@@ -47,6 +47,15 @@ def test_tt() -> None:
     theirs = tl.decomposition.tensor_train(dense, rank=[1, 3, 4, 2, 1])
     ours = TT.from_dense(dense, ranks=(3, 4, 2))
     assert_same(TT.from_tensorly(theirs).to_dense(), ours.to_dense(), terms=100)
+
+
+def test_tt_matrix() -> None:
+    value = TTMatrix((normal(1, 4, 2, 3), normal(3, 2, 5, 2), normal(2, 3, 1, 1)))
+    assert_same(value.to_dense(), tl.tt_matrix_to_matrix(value.to_tensorly()), terms=20)
+    dense = normal(12, 10)
+    theirs = tl.decomposition.tensor_train_matrix(dense.reshape(4, 3, 2, 5), rank=[1, 6, 1])
+    ours = TTMatrix.from_dense(dense, (4, 3), (2, 5), ranks=6)
+    assert_same(TTMatrix.from_tensorly(theirs).to_dense(), ours.to_dense(), terms=100)
 
 
 def test_arrays() -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rankfold._decomposition_file import load_decomposition, save_decomposition
 from rankfold._errors import CheckpointError
 from rankfold.decompose import CPDecomposition, TracePoint
-from rankfold.formats import CP, TT, Tucker
+from rankfold.formats import CP, TT, TTMatrix, Tucker
 from rankfold.report import (
     DecompositionDisplay,
     decomposition_report,
@@ -51,8 +51,9 @@ def test_no_components_at_all(tmp_path):
         CP(torch.rand(2), (torch.rand(3, 2), torch.rand(2, 4).mT)),
         Tucker(torch.rand(2, 3, 4, dtype=torch.float64), (torch.rand(5, 2, dtype=torch.float64), None, None)),
         TT((torch.rand(1, 3, 2), torch.rand(2, 4, 1))),
+        TTMatrix((torch.rand(1, 3, 2, 2), torch.rand(2, 4, 3, 5), torch.rand(5, 1, 2, 1))),
     ],
-    ids=["cp", "tucker", "tt"],
+    ids=["cp", "tucker", "tt", "tt_matrix"],
 )
 def test_files_give_back_what_they_were_given(tensor, tmp_path):
     save_decomposition(tensor, tmp_path / "x.safetensors")
@@ -86,5 +87,10 @@ def test_files_that_hold_no_decomposition(tmp_path):
     )
     with pytest.raises(CheckpointError, match=r"the factors give \(3, 5\), the header says \[3, 4\]"):
         load_decomposition(path)
-    with pytest.raises(CheckpointError, match="got Tensor; pass a CP, Tucker or TT tensor"):
+    header = header.replace("cp", "tt_matrix")
+    cores = {"core_0": torch.ones(1, 3, 2, 5), "core_2": torch.ones(5, 1, 2, 1)}
+    save_file(cores, path, {"rankfold": header})
+    with pytest.raises(CheckpointError, match=r"damaged \('core_1'\)"):
+        load_decomposition(path)
+    with pytest.raises(CheckpointError, match="got Tensor; pass a CP, Tucker, TT or TTMatrix"):
         save_decomposition(torch.ones(3, 4), path)

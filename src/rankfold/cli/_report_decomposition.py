@@ -13,7 +13,7 @@ from rankfold._decomposition_file import load_decomposition
 from rankfold._errors import CheckpointError, RankfoldError
 from rankfold.cli._decompose_config import DecomposeConfig
 from rankfold.cli._words_of import words_of
-from rankfold.formats import CP, TT, Tucker
+from rankfold.formats import CP, Format, Tucker
 from rankfold.linalg import left_singular, unfold
 from rankfold.report.page import DecompositionRecord, ModeFactor, ModeSpectrum
 
@@ -101,8 +101,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _factors(tensor: CP | Tucker | TT) -> tuple[ModeFactor, ...]:
-    if isinstance(tensor, TT):
+def _factors(tensor: Format) -> tuple[ModeFactor, ...]:
+    if not isinstance(tensor, CP | Tucker):
         return ()
     return tuple(
         ModeFactor(mode=mode, columns=tuple(array("d", column.tolist()) for column in factor.double().mT))
@@ -111,7 +111,7 @@ def _factors(tensor: CP | Tucker | TT) -> tuple[ModeFactor, ...]:
     )
 
 
-def _spectra(tensor: CP | Tucker | TT) -> tuple[ModeSpectrum, ...]:
+def _spectra(tensor: Format) -> tuple[ModeSpectrum, ...]:
     """Singular values of the unfoldings of a Tucker core, whose factors are orthonormal unless they are nonnegative."""
     if not isinstance(tensor, Tucker) or not bool(tensor.core.isfinite().all()):
         return ()

@@ -42,7 +42,7 @@ class TT(Format):
         ((3, 4, 5), (2, 2), 32)
     """
 
-    _lead: ClassVar[int] = 2
+    _lead: ClassVar[int] = 3
 
     cores: tuple[Tensor, ...]
 
@@ -148,7 +148,7 @@ class TT(Format):
         cores = right_to_left(left_to_right(value.cores, center), center)
         return _placed(cores, exponent, center, self.dtype)
 
-    def canonical(self) -> "TT":
+    def canonicalize(self) -> "TT":
         """Left-orthogonal, each inner basis made of singular vectors, strongest first, largest entry positive.
 
         The last core holds the norm and the sign. Equal tensors of equal ranks give equal forms up to rounding,
@@ -159,11 +159,33 @@ class TT(Format):
 
         Example:
             >>> import torch
-            >>> t = TT((torch.ones(1, 4, 1), -torch.ones(1, 4, 1))).canonical()
+            >>> t = TT((torch.ones(1, 4, 1), -torch.ones(1, 4, 1))).canonicalize()
             >>> t.cores[0].flatten(), t.cores[1].flatten()
             (tensor([0.5000, 0.5000, 0.5000, 0.5000]), tensor([-2., -2., -2., -2.]))
         """
         return self._round(None, self.ranks)
+
+    def balance(self) -> "TT":
+        """The same tensor with cores of equal norm; one of norm zero stays as it is.
+
+        Returns:
+            A :class:`TT` of the same ranks.
+
+        Example:
+            >>> import torch
+            >>> t = TT((torch.full((1, 1, 1), 8.0), torch.full((1, 1, 1), 2.0))).balance()
+            >>> [core.item() for core in t.cores]
+            [4.0, 4.0]
+        """
+        value, exponent = self._scaled()
+        if exponent == -torch.inf:
+            return self
+        norms = torch.stack([torch.linalg.vector_norm(core) for core in value.cores])
+        # A whole power of two per core and the rest in the root, for a fractional one would cost digits.
+        whole = (exponent / self.order).floor()
+        root = (norms.prod() * torch.exp2(exponent - whole * self.order)) ** (1 / self.order)
+        cores = [shifted(core * (root / norm), whole) for core, norm in zip(value.cores, norms, strict=True)]
+        return TT(tuple(core.to(self.dtype) for core in cores))
 
     def truncate(self, *, tolerance: float | None = None, ranks: int | Sequence[int] | None = None) -> "TT":
         """TT rounding: lower ranks within an error, in canonical form.
@@ -288,6 +310,9 @@ class TT(Format):
 
     def _rebuilt(self, tensors: Sequence[Tensor]) -> "TT":
         return TT(tuple(tensors))
+
+    def _latent_places(self) -> dict[str, tuple[tuple[int, int], ...]]:
+        return {f"bond_{k}": ((k + 1, 0), (k, 2)) for k in range(self.order - 1)}
 
     def _scaled(self) -> tuple["TT", Tensor]:
         cores, exponents = [], []
