@@ -31,7 +31,7 @@ def plan_modes(n: int, cores: int) -> tuple[int, ...]:
     """
     for name, number in (("n", n), ("cores", cores)):
         if not isinstance(number, Integral) or isinstance(number, bool) or number < 1:
-            raise OptionError(f"plan_modes: {name} must be a whole number from 1, got {number!r}.")
+            raise OptionError(f"plan_modes: {name} must be a whole number from 1, got {number!r}; pass one.")
     return _planned(int(n), int(cores))
 
 
