@@ -50,7 +50,7 @@ def test_forms_against_dense(
     dense, scale = value.to_dense(), 10.0**exponent
     scaled = CP(value.weights * scale, value.factors)
     terms = sum(shape) + rank
-    normal, balanced, canonical = scaled.normalize(), scaled.balance(), scaled.canonical()
+    normal, balanced, canonical = scaled.normalize(), scaled.balance(), scaled.canonicalize()
     # Components may cancel: errors are relative to their norms, not to that of the sum.
     size = normal.weights.sum() / scale
     for form in (normal, balanced, canonical):
@@ -102,7 +102,7 @@ def test_truncation_is_within_the_tolerance(
 
 def test_no_components() -> None:
     empty = random_cp((3, 4), 0)
-    for form in (empty.normalize(), empty.balance(), empty.canonical(), empty.truncate(tolerance=0.1)):
+    for form in (empty.normalize(), empty.balance(), empty.canonicalize(), empty.truncate(tolerance=0.1)):
         assert form.rank == 0
     assert empty.norm() == empty.inner(empty) == 0
     assert not empty.to_dense().any()
@@ -165,25 +165,25 @@ def test_truncation_resolves_small_tails() -> None:
 def test_canonical_form_of_equal_weights(dtype: torch.dtype) -> None:
     basis = torch.linalg.qr(torch.randn(5, 4, dtype=dtype)).Q
     value = CP(torch.ones(4, dtype=dtype), (basis, basis, basis))
-    expected = value.canonical()
+    expected = value.canonicalize()
     for seed in range(10):
         torch.manual_seed(seed)
         order, scales = torch.randperm(4), torch.randn(2, 4, dtype=dtype)
         factors = (basis * scales[0], basis * scales[1], basis / scales.prod(0))
-        again = CP(value.weights, tuple(factor[:, order] for factor in factors)).canonical()
+        again = CP(value.weights, tuple(factor[:, order] for factor in factors)).canonicalize()
         for new, old in zip(again.tensors, expected.tensors, strict=True):
             assert_same(new, old, terms=100)
 
 
 def test_signs_of_the_canonical_form() -> None:
-    value = random_cp((4, 5, 3), 6).canonical()
+    value = random_cp((4, 5, 3), 6).canonicalize()
     for factor in value.factors[1:]:
         assert bool((factor.gather(0, factor.abs().argmax(0, keepdim=True)) > 0).all())
     # Entries of equal modulus: the first one decides, however they are rounded.
     even = torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
     for nudge in (1 - 1e-15, 1 + 1e-15):
         tilted = even * torch.tensor([[1.0], [nudge]], dtype=torch.float64)
-        form = CP(torch.ones(1).double(), (even, -tilted)).canonical()
+        form = CP(torch.ones(1).double(), (even, -tilted)).canonicalize()
         assert form.factors[1][0] > 0
         assert form.factors[0][0] < 0
 
@@ -201,6 +201,6 @@ def test_factors_far_out_of_range_of_each_other() -> None:
     factors = [factor * scale for factor, scale in zip(value.factors, (1e200, 1e200, 1e-300), strict=True)]
     tilted = CP(value.weights * 1e-100, tuple(factors))
     assert_same(tilted.norm(), value.norm(), terms=20)
-    for form in (tilted.normalize(), tilted.balance(), tilted.canonical(), tilted.truncate(tolerance=0.0)):
+    for form in (tilted.normalize(), tilted.balance(), tilted.canonicalize(), tilted.truncate(tolerance=0.0)):
         assert_same(form.to_dense(), value.to_dense(), terms=20)
     assert_same(tilted.to_tucker().to_dense(), value.to_dense(), terms=20)

@@ -125,7 +125,7 @@ def _result(given: Input, found: Found, settings: Settings, method: str) -> CPDe
     rank = factors[0].shape[1]
     settings.recorder.note(method, error, rank)
     whole = as_cp(given.restored(factors))
-    model = CP(whole.weights * given.scale, whole.factors).canonical()
+    model = CP(whole.weights * given.scale, whole.factors).canonicalize()
     return CPDecomposition(
         tensor=model.to(dtype=given.like.dtype, device=given.like.device),
         relative_error=error,

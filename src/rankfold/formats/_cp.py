@@ -154,7 +154,7 @@ class CP(Format):
         mantissa, exponent, units = unit_columns(self.weights, self.factors)
         return self._cast(torch.ones_like(mantissa), balanced(mantissa, exponent, units))
 
-    def canonical(self) -> "CP":
+    def canonicalize(self) -> "CP":
         """Normalised, largest weight first, the largest entry of each column positive in all modes but the first.
 
         Weights stay >= 0: the first mode carries the sign. Equal sums of components give equal forms up to
@@ -166,7 +166,7 @@ class CP(Format):
 
         Example:
             >>> import torch
-            >>> t = CP(torch.tensor([1.0, -3.0]), (torch.ones(1, 2), -torch.ones(1, 2))).canonical()
+            >>> t = CP(torch.tensor([1.0, -3.0]), (torch.ones(1, 2), -torch.ones(1, 2))).canonicalize()
             >>> t.weights, t.factors
             (tensor([3., 1.]), (tensor([[ 1., -1.]]), tensor([[1., 1.]])))
         """
@@ -303,6 +303,9 @@ class CP(Format):
 
     def _rebuilt(self, tensors: Sequence[Tensor]) -> "CP":
         return CP(tensors[0], tuple(tensors[1:]))
+
+    def _latent_places(self) -> dict[str, tuple[tuple[int, int], ...]]:
+        return {"component": ((0, 0), *((number, 1) for number in range(1, self.order + 1)))}
 
     def _cast(self, weights: Tensor, factors: Sequence[Tensor]) -> "CP":
         return CP(weights.to(self.dtype), tuple(factor.to(self.dtype) for factor in factors))

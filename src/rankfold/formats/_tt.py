@@ -145,7 +145,7 @@ class TT(Format):
         cores = right_to_left(left_to_right(value.cores, center), center)
         return _placed(cores, exponent, center, self.dtype)
 
-    def canonical(self) -> "TT":
+    def canonicalize(self) -> "TT":
         """Left-orthogonal, each inner basis made of singular vectors, strongest first, largest entry positive.
 
         The last core holds the norm and the sign. Equal tensors of equal ranks give equal forms up to rounding,
@@ -156,7 +156,7 @@ class TT(Format):
 
         Example:
             >>> import torch
-            >>> t = TT((torch.ones(1, 4, 1), -torch.ones(1, 4, 1))).canonical()
+            >>> t = TT((torch.ones(1, 4, 1), -torch.ones(1, 4, 1))).canonicalize()
             >>> t.cores[0].flatten(), t.cores[1].flatten()
             (tensor([0.5000, 0.5000, 0.5000, 0.5000]), tensor([-2., -2., -2., -2.]))
         """
@@ -285,6 +285,9 @@ class TT(Format):
 
     def _rebuilt(self, tensors: Sequence[Tensor]) -> "TT":
         return TT(tuple(tensors))
+
+    def _latent_places(self) -> dict[str, tuple[tuple[int, int], ...]]:
+        return {f"bond_{k}": ((k + 1, 0), (k, 2)) for k in range(self.order - 1)}
 
     def _scaled(self) -> tuple["TT", Tensor]:
         cores, exponents = [], []

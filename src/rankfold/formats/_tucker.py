@@ -216,7 +216,7 @@ class Tucker(Format):
         (result,) = truncate_cores([basis.core], [basis.modes], tolerance=tolerance, ranks=chosen)
         return basis.project(result.core, result.bases)
 
-    def canonical(self) -> "Tucker":
+    def canonicalize(self) -> "Tucker":
         """HOSVD form in which the largest entry of each column of the factors is positive.
 
         The core holds the norm and the signs. Equal tensors of equal ranks give equal forms up to rounding, as far
@@ -227,7 +227,7 @@ class Tucker(Format):
 
         Example:
             >>> import torch
-            >>> t = Tucker(torch.ones(1, 1), (-torch.ones(4, 1), torch.ones(4, 1))).canonical()
+            >>> t = Tucker(torch.ones(1, 1), (-torch.ones(4, 1), torch.ones(4, 1))).canonicalize()
             >>> t.core.round(), t.factors[0].flatten()
             (tensor([[-4.]]), tensor([0.5000, 0.5000, 0.5000, 0.5000]))
         """
@@ -395,6 +395,9 @@ class Tucker(Format):
         core, *rest = tensors
         given = iter(rest)
         return Tucker(core, tuple(None if factor is None else next(given) for factor in self.factors))
+
+    def _latent_places(self) -> dict[str, tuple[tuple[int, int], ...]]:
+        return {f"mode_{mode}": ((0, mode), (number, 1)) for number, mode in enumerate(self.modes, start=1)}
 
     def _scaled(self) -> tuple["Tucker", Tensor]:
         pairs = [scaled(tensor) for tensor in self.tensors]

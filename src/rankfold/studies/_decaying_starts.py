@@ -108,7 +108,7 @@ def write_directly(network: nn.Module, form: str, decay: float, seed: int) -> No
             value = chosen.approximate(value.to_dense(), RANK, torch.Generator())
         elif form == "cp":
             generator = torch.Generator().manual_seed(seed)
-            parts = chosen.approximate(undecayed[name].weight.detach(), RANK, generator).canonical()
+            parts = chosen.approximate(undecayed[name].weight.detach(), RANK, generator).canonicalize()
             weights = parts.weights * decay ** -torch.arange(len(parts.weights), dtype=torch.float64)
             parts = CP(weights, parts.factors)
             value = CP(weights * (value.norm() / parts.norm()), parts.factors)

@@ -19,7 +19,7 @@ __all__ = ["FormatContract"]
 class FormatContract:
     """Tests of a format; a subclass named ``Test...`` says how to make a value and inherits them.
 
-    A value is a :class:`rankfold.formats.Format` with ``truncate(tolerance=, ranks=)``, ``canonical()``,
+    A value is a :class:`rankfold.formats.Format` with ``truncate(tolerance=, ranks=)``, ``canonicalize()``,
     ``to_tucker()``, ``to_tensorly()`` and ``from_tensorly(...)``.
     """
 
@@ -98,7 +98,7 @@ class FormatContract:
         value, other = self._value(shape), self._value(shape, 1)
         before = [part.clone() for part in self.parts(value)]
         value.to_dense().zero_()
-        for function in (value.norm, value.canonical, value.to_tucker, value.to_tensorly):
+        for function in (value.norm, value.canonicalize, value.to_tucker, value.to_tensorly):
             function()
         for options in ({"tolerance": 0.5}, {"ranks": 1}):
             value.truncate(**options)
@@ -109,7 +109,7 @@ class FormatContract:
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
     def test_dtype_is_kept(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         value = self.make(shape, 0, dtype)
-        for result in (value, value.truncate(tolerance=0.1), value.canonical(), value.to_tucker()):
+        for result in (value, value.truncate(tolerance=0.1), value.canonicalize(), value.to_tucker()):
             assert result.dtype == dtype
             assert {part.dtype for part in result.tensors} == {dtype}
             assert result.to_dense().dtype == dtype
@@ -186,16 +186,86 @@ class FormatContract:
         assert result.shape == (*shape[:-1], 6)
         assert_same(result.to_dense(), expected, terms=self._terms(result))
 
+    # -- the sums over rank indices --------------------------------------------------------------------
+
+    def test_latent_axes_are_the_free_ranks(self, shape: tuple[int, ...]) -> None:
+        value = self._value(shape)
+        assert tuple(value.latent_axes().values()) == self.free_ranks(value)
+        assert len(set(value.latent_axes())) == len(self.free_ranks(value))
+
+    def test_the_tensor_is_the_sum_of_its_terms(self, shape: tuple[int, ...]) -> None:
+        value = self._value(shape)
+        for axis, size in value.latent_axes().items():
+            numbers = torch.randn(size, dtype=torch.float64)
+            terms = [value.select_latent(axis, [index]) for index in range(size)]
+            assert all(term.latent_axes()[axis] == 1 for term in terms)
+            parts = torch.stack([term.to_dense() for term in terms])
+            # Terms that cancel leave their rounding.
+            allowed = 4 * self._terms(value) * torch.finfo(torch.float64).eps * parts.norm() * size
+            for vector in (torch.ones_like(numbers), numbers):
+                scaled = value.scale_latent(axis, vector)
+                expected = torch.tensordot(vector, parts, 1)
+                assert torch.linalg.vector_norm(scaled.to_dense() - expected) <= allowed * vector.norm()
+                assert scaled.latent_axes() == value.latent_axes()
+
+    def test_scaling_by_ones_changes_nothing(self, shape: tuple[int, ...]) -> None:
+        value = self._value(shape)
+        for axis, size in value.latent_axes().items():
+            same = value.scale_latent(axis, torch.ones(size))  # of another precision
+            assert all(torch.equal(a, b) for a, b in zip(same.tensors, value.tensors, strict=True))
+            every = value.select_latent(axis, torch.arange(size))
+            assert all(torch.equal(a, b) for a, b in zip(every.tensors, value.tensors, strict=True))
+
+    def test_scaling_by_zero_is_leaving_out(self, shape: tuple[int, ...]) -> None:
+        value = self._value(shape)
+        for axis, size in value.latent_axes().items():
+            for index in range(size):
+                gates = torch.ones(size, dtype=torch.float64)
+                gates[index] = 0
+                gated = value.scale_latent(axis, gates)
+                rest = [other for other in range(size) if other != index]
+                expected = value.select_latent(axis, rest).to_dense() if rest else torch.zeros(shape).double()
+                scale = torch.linalg.vector_norm(value.to_dense()) + torch.linalg.vector_norm(expected)
+                allowed = 4 * self._terms(value) * torch.finfo(torch.float64).eps * scale
+                assert torch.linalg.vector_norm(gated.to_dense() - expected) <= allowed
+
+    def test_gradients_of_the_scales(self, shape: tuple[int, ...]) -> None:
+        value = self._value(shape)
+        for axis, size in value.latent_axes().items():
+            vector = torch.randn(size, dtype=torch.float64).requires_grad_()
+            parts = [part.detach().requires_grad_() for part in self.parts(value)]
+
+            def function(vector: Tensor, *given: Tensor, axis: str = axis) -> Tensor:
+                return self.rebuilt(value, given).scale_latent(axis, vector).to_dense()
+
+            assert torch.autograd.gradcheck(function, (vector, *parts))
+
+    def test_latent_axes_that_are_none(self) -> None:
+        value = self._value(self.shapes[0])
+        axis, size = next(iter(value.latent_axes().items()))
+        for function in (
+            lambda: value.scale_latent("none", torch.ones(1)),
+            lambda: value.select_latent("", [0]),
+        ):
+            with pytest.raises(OptionError, match=f"unknown axis '.*'; known are '{axis}'"):
+                function()
+        for vector in (torch.ones(size + 1), torch.ones(size, 1), torch.ones(())):
+            with pytest.raises(ShapeError, match=rf"takes one of shape \({size},\)"):
+                value.scale_latent(axis, vector)
+        for indices in ([], [-1], [size], [[0]], [0.0], [True]):
+            with pytest.raises(RankError, match=rf"whole numbers in 0\.\.{size - 1}"):
+                value.select_latent(axis, indices)
+
     # -- other forms -----------------------------------------------------------------------------------
 
     def test_canonical_form(self, shape: tuple[int, ...]) -> None:
         value = self._value(shape)
-        canonical, other = value.canonical(), self.regauged(value)
+        canonical, other = value.canonicalize(), self.regauged(value)
         assert_same(other.to_dense(), value.to_dense(), terms=self._terms(value))
         assert not all(torch.equal(a, b) for a, b in zip(value.tensors, other.tensors, strict=True))
         assert_same(canonical.to_dense(), value.to_dense(), terms=self._terms(value))
         # Singular vectors lose digits where singular values are close; the values are of order one here.
-        for again in (canonical.canonical(), other.canonical()):
+        for again in (canonical.canonicalize(), other.canonicalize()):
             for new, old in zip(again.tensors, canonical.tensors, strict=True):
                 assert torch.allclose(new, old, rtol=0, atol=1e-9 * float(old.abs().amax()))
 
@@ -244,7 +314,7 @@ class FormatContract:
         value = self._value(shape)
         zero = self.rebuilt(value, [torch.zeros_like(part) for part in self.parts(value)])
         assert zero.norm() == 0
-        for result in (zero.truncate(tolerance=0.1), zero.canonical(), zero.to_tucker()):
+        for result in (zero.truncate(tolerance=0.1), zero.canonicalize(), zero.to_tucker()):
             assert torch.equal(result.to_dense(), torch.zeros(shape, dtype=torch.float64))
         assert set(self.free_ranks(zero.truncate(tolerance=0.0))) == {1}
 
