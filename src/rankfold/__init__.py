@@ -86,7 +86,17 @@ _PLACES = {
     "rankfold.training": ("TDLRT", "RankRecord", "register_transport", "set_ranks"),
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
-_MODULES = ("compression", "convert", "decompose", "formats", "layers", "linalg", "ranks", "training")
+_MODULES = (
+    "compression",
+    "convert",
+    "decompose",
+    "formats",
+    "layers",
+    "linalg",
+    "ranks",
+    "regularize",
+    "training",
+)
 
 __all__ = [
     "CP",
