@@ -91,6 +91,7 @@ _MODULES = (
     "convert",
     "decompose",
     "formats",
+    "init",
     "layers",
     "linalg",
     "ranks",
