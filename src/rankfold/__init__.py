@@ -94,9 +94,11 @@ _MODULES = (
     "diagnostics",
     "formats",
     "growth",
+    "init",
     "layers",
     "linalg",
     "ranks",
+    "regularize",
     "training",
 )
 

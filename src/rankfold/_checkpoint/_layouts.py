@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from rankfold._checkpoint._file import read_file
 from rankfold._errors import CheckpointError
@@ -50,11 +51,15 @@ def leaf(layer: str, name: str) -> str:
 
 
 def layouts_of(model: nn.Module) -> dict[str, Layout]:
-    """The factorised layers of a model under all their names."""
+    """The factorised layers of a model under all their names.
+
+    One whose core is computed, by gates for instance, is not: a file holds what the core is computed from, and only a
+    model with the same parametrisation can take that.
+    """
     return {
         name: Layout(module.dense_class.__name__, module.modes, module.ranks, module.weight_shape)
         for name, module in model.named_modules(remove_duplicate=False)
-        if isinstance(module, FactorizedLayer)
+        if isinstance(module, FactorizedLayer) and not parametrize.is_parametrized(module, "core")
     }
 
 

@@ -1,10 +1,13 @@
-"""Floor 2: ``nn`` layers whose weight lives as Tucker factors, and attention made of such layers."""
+"""Floor 2: ``nn`` layers whose weight lives as Tucker factors, attention made of such layers, weights in any format."""
 
 from rankfold.layers._attention import SplitAttention
 from rankfold.layers._base import FactorizedLayer
 from rankfold.layers._conv import Conv1d, Conv2d, Conv3d, ConvTranspose2d
 from rankfold.layers._embedding import Embedding
 from rankfold.layers._execution import EXECUTIONS
+from rankfold.layers._format_weight import FormatWeight, write_weight
+from rankfold.layers._hadamard import HadamardWeight, hadamard_weights
+from rankfold.layers._kernel_matrix import kernel_from_matrix, kernel_matrix, kernel_matrix_shape
 from rankfold.layers._linear import Linear
 from rankfold.layers._machine import Machine, calibrate
 from rankfold.layers._neurons import NeuronLayout, neuron_layout
@@ -16,8 +19,10 @@ from rankfold.layers._orthogonal import (
     orthogonal_weights,
     redraw_blocks,
 )
+from rankfold.layers._parametrized import multiply_out
 from rankfold.layers._require import require_module
 from rankfold.layers._resize import replace_data
+from rankfold.layers._sites import FormatSite, format_sites
 from rankfold.layers._transposed_linear import TransposedLinear
 
 __all__ = [
@@ -28,6 +33,9 @@ __all__ = [
     "ConvTranspose2d",
     "Embedding",
     "FactorizedLayer",
+    "FormatSite",
+    "FormatWeight",
+    "HadamardWeight",
     "Linear",
     "Machine",
     "NeuronLayout",
@@ -36,11 +44,18 @@ __all__ = [
     "SplitAttention",
     "TransposedLinear",
     "calibrate",
+    "format_sites",
+    "hadamard_weights",
+    "kernel_from_matrix",
+    "kernel_matrix",
+    "kernel_matrix_shape",
     "merge_orthogonal",
+    "multiply_out",
     "neuron_layout",
     "orthogonal_matrices",
     "orthogonal_weights",
     "redraw_blocks",
     "replace_data",
     "require_module",
+    "write_weight",
 ]

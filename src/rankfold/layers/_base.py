@@ -58,6 +58,9 @@ class FactorizedLayer(nn.Module):
     one_pass: OnePass | None = None
     #: Compute hidden values anew in the backward, which takes time and saves memory.
     recompute: bool = False
+    #: What a forward makes of the weight before it uses it, such as dropping ranks at random; a submodule, if there is
+    #: one. It gives a Tucker value with the same factors, or the value itself where it does nothing.
+    perturb: nn.Module
 
     def _create(
         self,
@@ -121,15 +124,29 @@ class FactorizedLayer(nn.Module):
         """Apply the layer to a batch, in the way that is fastest or asked for."""
         sides = self._sides(input)
         chain = self._chain(sides, *details)
-        core, inner, outer = self._tensors(sides, input)
+        perturbed = self._perturbed_core()
+        core, inner, outer = self._tensors(sides, input, perturbed)
         tensors = [input, core, self.bias, inner, outer]
         device = input.device.type
         if torch.is_autocast_enabled(device):
             dtype = torch.get_autocast_dtype(device)
             tensors = [t.to(dtype) if t is not None and t.is_floating_point() else t for t in tensors]
-        return run_chain(chain, *tensors, one_pass=self.one_pass, recompute=self.recompute)  # pyright: ignore
+        # The gradient of a core that is not the parameter itself is of no use to a step that widens the parameter.
+        one_pass = self.one_pass if perturbed is None else None
+        return run_chain(chain, *tensors, one_pass=one_pass, recompute=self.recompute)  # pyright: ignore
 
-    def _tensors(self, sides: tuple[int, ...], input: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def _perturbed_core(self) -> Tensor | None:
+        """The core that takes the place of the stored one in this call, or None."""
+        perturb = self._modules.get("perturb")
+        if perturb is None:
+            return None
+        value = self.tucker
+        result = perturb(value)
+        return None if result is value else result.core
+
+    def _tensors(
+        self, sides: tuple[int, ...], input: Tensor, perturbed: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """The core with all other factors multiplied in, and the factors of the two sides."""
         inner, outer = (
             self._parameters[f"factor_{mode}"] if mode in sides else None for mode in self.channel_modes
@@ -137,7 +154,9 @@ class FactorizedLayer(nn.Module):
         relaid = self.channels_last and not is_channels_last(input)
         merged = len(sides) < len(self.modes)
         if not (merged or relaid):
-            return self.core, inner, outer
+            return self.core if perturbed is None else perturbed, inner, outer
+        if perturbed is not None:
+            return self._absorbed(sides, perturbed), inner, outer
         if self.training or torch.is_grad_enabled() or being_traced(input) or self.core.is_inference():
             return self._absorbed(sides), inner, outer
         # Where no gradient can follow, what was merged and laid out for the kernels is kept between calls.
@@ -380,10 +399,10 @@ class FactorizedLayer(nn.Module):
     def _dense_options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.dense_arguments}
 
-    def _absorbed(self, keep: tuple[int, ...]) -> Tensor:
-        """The core with every factor multiplied in except those of the modes in ``keep``."""
-        factors = self.factors
-        return mode_products(self.core, {mode: f for mode, f in factors.items() if mode not in keep})
+    def _absorbed(self, keep: tuple[int, ...], core: Tensor | None = None) -> Tensor:
+        """The core, or another one, with every factor multiplied in except those of the modes in ``keep``."""
+        factors = {mode: factor for mode, factor in self.factors.items() if mode not in keep}
+        return mode_products(self.core if core is None else core, factors)
 
     def _plain(self, kind: type[nn.Module], weight: Tensor, bias: Tensor | None, **options: Any) -> nn.Module:
         """An ``nn`` layer with the given tensors and options, in this layer's training mode."""

@@ -12,6 +12,7 @@ from torch.nn.utils import parametrize
 
 from rankfold._errors import OptionError, ShapeError
 from rankfold.layers._neurons import NeuronLayout
+from rankfold.layers._parametrized import multiply_out
 from rankfold.layers._require import require_module
 from rankfold.linalg import ORTHOGONAL_MAPS, matrix_dtype
 
@@ -185,18 +186,9 @@ def merge_orthogonal(model: nn.Module) -> nn.Module:
         >>> type(merge_orthogonal(model)[0])
         <class 'torch.nn.modules.linear.Linear'>
     """
-    for _, module, _, free in list(orthogonal_weights(model)):
-        free.grad = None
-        _give_own_class(module)
-        parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+    for _, module, _, _ in list(orthogonal_weights(model)):
+        multiply_out(module, "weight")
     return model
-
-
-def _give_own_class(module: nn.Module) -> None:
-    """A copy by deepcopy has the class of its original, out of which torch would take the weight of both."""
-    shared = type(module)
-    own: Any = type(shared.__name__, shared.__bases__, dict(vars(shared)))
-    module.__class__ = own
 
 
 @torch.inference_mode(False)  # neurons made in inference mode could never be trained with again

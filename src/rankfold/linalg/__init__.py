@@ -11,6 +11,7 @@ from rankfold.linalg._mode_gram import mode_correlate, mode_gram, mode_project
 from rankfold.linalg._orthogonal_maps import ORTHOGONAL_MAPS, OrthogonalMap, cayley, householder
 from rankfold.linalg._orthonormalize import orthonormality_defect, orthonormalize
 from rankfold.linalg._polar import loewdin, newton_schulz
+from rankfold.linalg._power_iteration import power_iteration
 from rankfold.linalg._precision import matrix_dtype, spectrum_dtype
 from rankfold.linalg._spectrum import left_singular
 from rankfold.linalg._unfold import fold_mode, mode_product, unfold
@@ -39,6 +40,7 @@ __all__ = [
     "newton_schulz",
     "orthonormality_defect",
     "orthonormalize",
+    "power_iteration",
     "product",
     "sequential_hosvd",
     "spectrum_dtype",

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from rankfold._errors import OptimizerError
 from rankfold.convert import factorized_layers
@@ -23,7 +24,13 @@ LOOSE = 1e-2
 
 
 def trainable_layers(model: nn.Module) -> dict[str, FactorizedLayer]:
-    """The layers whose core and factors all train; raises OptimizerError if there is none."""
+    """The layers whose core and factors all train; raises OptimizerError if there is none, or one is computed."""
+    for name, layer in factorized_layers(model):
+        if parametrize.is_parametrized(layer, "core"):
+            raise OptimizerError(
+                f"TDLRT: the core of layer {name!r} is computed by a parametrisation, such as gates, and a change of "
+                "basis would take its coordinates from it; collapse it first, or use GatedRank(balanced=True)."
+            )
     layers = {
         name: layer
         for name, layer in factorized_layers(model)
