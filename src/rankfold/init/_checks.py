@@ -17,7 +17,7 @@ def check_positive(where: str, name: str, value: object, *, none: bool = False) 
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or not (isfinite(value) and value > 0):
         allowed = "None or a finite number" if none else "a finite number"
-        raise OptionError(f"{where}: {name} must be {allowed} over 0, got {value!r}.")
+        raise OptionError(f"{where}: {name} must be {allowed} over 0, got {value!r}; pass such a number.")
 
 
 def check_count(where: str, name: str, value: object) -> None:
@@ -27,4 +27,6 @@ def check_count(where: str, name: str, value: object) -> None:
         OptionError: otherwise.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise OptionError(f"{where}: {name} must be a whole number of 1 or more, got {value!r}.")
+        raise OptionError(
+            f"{where}: {name} must be a whole number of 1 or more, got {value!r}; pass such a number."
+        )

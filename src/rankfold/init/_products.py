@@ -66,11 +66,12 @@ def product_factors(
     check_positive("product_factors", "std", std)
     if method not in get_args(Method):
         raise OptionError(
-            f"product_factors: method must be one of {', '.join(get_args(Method))}, got {method!r}."
+            f"product_factors: method must be one of {', '.join(get_args(Method))}, got {method!r}; choose one."
         )
     if method == "truncated" and not (isfinite(smallest) and 0 <= smallest < 2 * std):
         raise OptionError(
-            f"product_factors: smallest must lie in [0, {2 * std:g}), twice the deviation, got {smallest!r}."
+            f"product_factors: smallest must lie in [0, {2 * std:g}), twice the deviation, got {smallest!r}; "
+            "pass such a number."
         )
     one, place = std ** (1 / depth), torch.device("cpu") if generator is None else generator.device
     factors = []

@@ -81,12 +81,15 @@ def rescale_layers(
     """
     listed = checked_layers("rescale_layers", layers, 2)
     if (alpha is None) == (factors is None):
-        raise OptionError("rescale_layers: pass exactly one of alpha and factors.")
+        raise OptionError(
+            "rescale_layers: takes exactly one of alpha and factors, got both or none; pass one."
+        )
     if alpha is not None:
         check_positive("rescale_layers", "alpha", alpha)
         if schedule not in get_args(Schedule):
             raise OptionError(
-                f"rescale_layers: schedule must be one of {', '.join(get_args(Schedule))}, got {schedule!r}."
+                f"rescale_layers: schedule must be one of {', '.join(get_args(Schedule))}, got {schedule!r}; "
+                "choose one."
             )
         factors = [float(alpha) ** power for power in _powers(len(listed), schedule)]
     assert factors is not None

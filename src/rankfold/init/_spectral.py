@@ -151,7 +151,9 @@ def spectral(
     chosen = FORMS[form]
     whole = isinstance(rank, int) and not isinstance(rank, bool) and rank >= 1
     if not (whole or (isinstance(rank, float) and 0 < rank <= 1)):
-        raise RankError(f"spectral: rank must be a whole number from 1 or a share in (0, 1], got {rank!r}.")
+        raise RankError(
+            f"spectral: rank must be a whole number from 1 or a share in (0, 1], got {rank!r}; pass such a number."
+        )
     layers = plain_layers(
         f"spectral: {form}",
         model,

@@ -36,7 +36,9 @@ class HadamardWeight(nn.Module):
     def __init__(self, depth: int) -> None:
         super().__init__()
         if isinstance(depth, bool) or not isinstance(depth, int) or depth < 2:
-            raise OptionError(f"HadamardWeight: depth must be a whole number of 2 or more, got {depth!r}.")
+            raise OptionError(
+                f"HadamardWeight: depth must be a whole number of 2 or more, got {depth!r}; pass such a number."
+            )
         self.depth = depth
 
     def forward(self, *factors: Tensor) -> Tensor:

@@ -14,7 +14,9 @@ def check_number(where: str, name: str, value: object, low: float, high: float) 
         OptionError: otherwise.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < high:
-        raise OptionError(f"{where}: {name} must be a number in [{low:g}, {high:g}), got {value!r}.")
+        raise OptionError(
+            f"{where}: {name} must be a number in [{low:g}, {high:g}), got {value!r}; pass such a number."
+        )
 
 
 def check_strength(where: str, value: object, name: str = "strength") -> None:
@@ -24,4 +26,6 @@ def check_strength(where: str, value: object, name: str = "strength") -> None:
         OptionError: otherwise.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not (isfinite(value) and value >= 0):
-        raise OptionError(f"{where}: {name} must be a finite number of 0 or more, got {value!r}.")
+        raise OptionError(
+            f"{where}: {name} must be a finite number of 0 or more, got {value!r}; pass such a number."
+        )

@@ -90,7 +90,9 @@ class GatedRank:
         require_module(model, "GatedRank")
         check_strength("GatedRank", strength)
         if isinstance(depth, bool) or not isinstance(depth, int) or depth < 2:
-            raise OptionError(f"GatedRank: depth must be a whole number of 2 or more, got {depth!r}.")
+            raise OptionError(
+                f"GatedRank: depth must be a whole number of 2 or more, got {depth!r}; pass such a number."
+            )
         self.strength, self.balanced = strength, balanced
         self._sites = [site for site in format_sites(model) if site.value.latent_axes()]
         if not self._sites:

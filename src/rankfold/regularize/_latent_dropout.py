@@ -57,7 +57,7 @@ class LatentDropout(nn.Module):
             check_number("LatentDropout", "p", rate, 0, 1)
         if isinstance(min_size, bool) or not isinstance(min_size, int) or min_size < 1:
             raise OptionError(
-                f"LatentDropout: min_size must be a whole number of 1 or more, got {min_size!r}."
+                f"LatentDropout: min_size must be a whole number of 1 or more, got {min_size!r}; pass such a number."
             )
         self.p = dict(p) if isinstance(p, Mapping) else p
         self.min_size, self.at_test, self.generator = min_size, at_test, generator
