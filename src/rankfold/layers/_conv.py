@@ -221,8 +221,8 @@ class _ForwardConv(_Conv):
 _ARGUMENTS = """
 
     Arguments:
-        in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device,
-            dtype: as of the ``nn`` layer.
+        in_channels, out_channels, kernel_size, stride, padding, dilation, groups: as of the ``nn`` layer.
+        bias, padding_mode, device, dtype: likewise.
         rank: one number, one per factorised mode, or a rank policy.
         modes: modes of the weight to factorise: 0 output channels, 1 input channels, 2 and up the window.
         generator: source of the random initial values; None is torch's global one.
