@@ -1,11 +1,12 @@
 """Put adapters on the layers of a model, and take them off."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
+from rankfold._checks import check_generator
 from rankfold._errors import NonFiniteError, OptionError
 from rankfold._registry import Registry
 from rankfold.adapters._adapted import AdaptedLayer, adapted_layers, require_adapted
@@ -22,6 +23,7 @@ from rankfold.layers import require_module
 __all__ = ["ADAPTERS", "Adapter", "attach", "detach", "merge", "own_hooks", "unmerge"]
 
 
+@runtime_checkable
 class Adapter(Protocol):
     """A kind of adapter with its settings, a frozen dataclass of plain values."""
 
@@ -44,7 +46,7 @@ ADAPTERS: Registry[type[Adapter]] = Registry("adapter", LowRank, Rotations, Refl
 @torch.inference_mode(False)  # parameters made in inference mode could never be trained
 def attach(
     model: nn.Module,
-    adapter: Adapter | int = 8,
+    adapter: Adapter | int | float = 8,
     *,
     include: Selector | Sequence[Selector] | None = None,
     exclude: Selector | Sequence[Selector] | None = None,
@@ -58,7 +60,7 @@ def attach(
 
     Arguments:
         model: any module; all its parameters are frozen.
-        adapter: a kind with its settings, or a whole number for :class:`LowRank` of that rank.
+        adapter: a kind with its settings, or a number for :class:`LowRank`: a rank, or a share of the full ranks.
         include: regular expressions for whole module names, or module classes; None means every layer.
         exclude: likewise, the layers to leave alone.
         also_train: likewise, of any modules, those whose parameters stay trainable, such as a new classifier.
@@ -90,7 +92,15 @@ def attach(
             "adapters.attach: the model has adapters already; call adapters.detach(model) first, with merge=True to "
             "keep what they learnt."
         )
-    chosen: Adapter = LowRank(adapter) if isinstance(adapter, int) else adapter
+    check_generator("adapters.attach", generator)
+    chosen: Any = LowRank(adapter) if isinstance(adapter, int | float) else adapter
+    if isinstance(chosen, type) or not isinstance(chosen, Adapter):
+        got = f"the class {chosen.__name__}" if isinstance(chosen, type) else repr(chosen)
+        known = ", ".join(getattr(kind, "__name__", name) for name, kind in ADAPTERS.items())
+        raise OptionError(
+            f"adapters.attach: got {got} for the adapter, known are {known}; pass one with its settings, such as "
+            "LowRank(8), or a rank."
+        )
     candidates = convertible(model, include, exclude)
     _leave_shared_alone(candidates)
     able = [candidate for candidate in candidates if candidate.reason is None]
@@ -140,6 +150,7 @@ def detach(model: nn.Module, *, merge: bool = False) -> nn.Module:
         >>> type(adapters.detach(model, merge=True)[0])
         <class 'torch.nn.modules.linear.Linear'>
     """
+    require_module(model, "adapters.detach")
     names = names_by_module(model)
     for adapted in require_adapted(model, "detach").values():
         if merge:

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from rankfold._checkpoint._file import read_file, write_file
 from rankfold._checkpoint._words import brief, some
+from rankfold._checks import check_path
 from rankfold._errors import CheckpointError, RankfoldError
 from rankfold.adapters._adapted import AdaptedLayer, adapted_layers, require_adapted
 from rankfold.adapters._attach import ADAPTERS, Adapter, attach, detach, own_hooks
 from rankfold.convert._replace import names_by_module, replace_module
+from rankfold.layers import require_module
 
 __all__ = ["load_adapter", "save_adapter"]
 
@@ -45,6 +47,7 @@ def save_adapter(model: nn.Module, path: str | os.PathLike[str]) -> None:
         >>> plain[0].change.layer.ranks
         (2, 2)
     """
+    check_path("adapters.save_adapter", path)
     found = require_adapted(model, "save_adapter")
     adapter = _adapter_of(found)
     tensors = _own_tensors(model, found)
@@ -75,6 +78,8 @@ def load_adapter(model: nn.Module, path: str | os.PathLike[str]) -> None:
     Example:
         See :func:`save_adapter`.
     """
+    require_module(model, "adapters.load_adapter")
+    check_path("adapters.load_adapter", path)
     tensors, header = read_file(path)
     adapter, shapes = _described(header, path)
     _check_layers(model, shapes, path)

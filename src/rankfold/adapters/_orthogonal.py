@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from rankfold._checks import check_count
 from rankfold._errors import OptionError
 from rankfold.adapters._change import Change
 from rankfold.convert import Candidate
@@ -104,7 +105,7 @@ class Rotations:
     block: int = 32
 
     def __post_init__(self) -> None:
-        _require_whole("Rotations", "block", self.block)
+        check_count("adapters.Rotations", "block", self.block, 2)
 
     def changes(
         self, candidates: Sequence[Candidate], generator: torch.Generator | None
@@ -146,7 +147,7 @@ class Reflections:
     count: int = 8
 
     def __post_init__(self) -> None:
-        _require_whole("Reflections", "count", self.count)
+        check_count("adapters.Reflections", "count", self.count, 2)
         if self.count % 2:
             raise OptionError(
                 f"adapters.Reflections: count must be even, got {self.count}: only pairs can start as the identity; "
@@ -182,10 +183,3 @@ def _layout(candidate: Candidate) -> NeuronLayout | str:
     if layout is None:
         return "its rows are looked up: the fan-in is the number of rows, too many to turn"
     return "its fan-in is 1, where there is nothing to turn" if layout.fan_in == 1 else layout
-
-
-def _require_whole(kind: str, name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 2:
-        raise OptionError(
-            f"adapters.{kind}: {name} must be a whole number of at least 2, got {value!r}; pass one."
-        )

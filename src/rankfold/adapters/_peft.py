@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from rankfold._checkpoint import atomic_path
 from rankfold._checkpoint._file import read_file
 from rankfold._checkpoint._words import brief, some
+from rankfold._checks import check_path
 from rankfold._errors import CheckpointError, OptionError
 from rankfold.adapters._adapted import AdaptedLayer, adapted_layers, require_adapted
 from rankfold.adapters._attach import attach
 from rankfold.adapters._low_rank import LowRank, LowRankChange
 from rankfold.convert._candidates import find_candidates
 from rankfold.formats import Tucker
-from rankfold.layers import Conv2d, Embedding, FactorizedLayer, Linear, TransposedLinear
+from rankfold.layers import Conv2d, Embedding, FactorizedLayer, Linear, TransposedLinear, require_module
 from rankfold.linalg import spectrum_dtype
 
 __all__ = ["load_peft", "save_peft"]
@@ -66,6 +67,7 @@ def save_peft(model: nn.Module, folder: str | os.PathLike[str], *, base_model: s
     """
     from safetensors.torch import save_file
 
+    check_path("adapters.save_peft", folder)
     found = require_adapted(model, "save_peft")
     tensors: dict[str, Tensor] = {}
     ranks: dict[str, int] = {}
@@ -144,6 +146,8 @@ def load_peft(model: nn.Module, folder: str | os.PathLike[str]) -> None:
         >>> other[0].change.layer.ranks
         (2, 2)
     """
+    require_module(model, "adapters.load_peft")
+    check_path("adapters.load_peft", folder)
     place = Path(folder)
     config = _read_config(place / _CONFIG)
     tensors, _ = read_file(place / _TENSORS)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from rankfold._errors import OptionError
+from rankfold._checks import check_count
 from rankfold.adapters._change import Change
 from rankfold.convert import Candidate
 from rankfold.decompose._tubal import TRANSFORMS, cosine_matrix, largest_crossing, tube_product
@@ -133,10 +133,7 @@ class StackedCUR:
     transform: str = "fft"
 
     def __post_init__(self) -> None:
-        if isinstance(self.rank, bool) or not isinstance(self.rank, int) or self.rank < 1:
-            raise OptionError(
-                f"adapters.StackedCUR: rank must be a whole number of at least 1, got {self.rank!r}; pass one."
-            )
+        check_count("adapters.StackedCUR", "rank", self.rank)
         TRANSFORMS[self.transform]
 
     def changes(

@@ -11,6 +11,7 @@ from math import pi
 import torch
 from torch import Tensor
 
+from rankfold._checks import check_number
 from rankfold._errors import NonFiniteError, OptionError, RankError, ShapeError
 from rankfold._registry import Registry
 
@@ -119,6 +120,11 @@ def t_product(left: Tensor, right: Tensor, transform: str = "fft") -> Tensor:
     """
     _third_order("t_product", left)
     _third_order("t_product", right)
+    if (left.dtype, left.device) != (right.dtype, right.device):
+        raise ShapeError(
+            f"t_product: got {left.dtype} on {left.device} and {right.dtype} on {right.device}; bring them to one "
+            "with .to()."
+        )
     if left.shape[1] != right.shape[0] or left.shape[2] != right.shape[2]:
         raise ShapeError(
             f"t_product: got {tuple(left.shape)} and {tuple(right.shape)}; allowed are (n1, k, n3) and (k, n2, n3)."
@@ -193,8 +199,8 @@ def t_svd(
     kind, most = TRANSFORMS[transform], min(x.shape[:2])
     if rank is not None and tolerance is not None:
         raise OptionError("t_svd: got both a rank and a tolerance; pass one of them.")
-    if tolerance is not None and not 0 <= tolerance < 1:
-        raise OptionError(f"t_svd: tolerance must lie in [0, 1), got {tolerance}; 0.1 allows 10 % error.")
+    if tolerance is not None:
+        check_number("t_svd", "tolerance", tolerance, 0, 1)
     if rank is not None:
         _require_rank("t_svd", rank, most, x.shape)
     left, values, right = torch.linalg.svd(kind.forward(x).permute(2, 0, 1), full_matrices=False)

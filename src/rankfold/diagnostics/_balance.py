@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from rankfold._checks import check_tensors
 from rankfold._errors import ShapeError
 from rankfold.formats import CP
 
@@ -33,6 +34,7 @@ def pair_balance(left: Tensor, right: Tensor) -> float:
         >>> pair_balance(torch.eye(2), torch.eye(2)), pair_balance(2 * torch.eye(2), torch.eye(2))
         (0.0, 0.6)
     """
+    check_tensors("pair_balance", (left, right))
     if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0]:
         raise ShapeError(
             f"pair_balance: got shapes {tuple(left.shape)} and {tuple(right.shape)}; allowed are (n, r) and (r, m)."
@@ -52,10 +54,15 @@ def component_balance(tensor: CP) -> float:
     Returns:
         At least 1; components with a zero column are left out, and 1 where there is no other.
 
+    Raises:
+        ShapeError: another kind of value.
+
     Example:
         >>> component_balance(CP(torch.tensor([2.0]), (torch.eye(3)[:, :1], torch.eye(2)[:, :1])))
         2.0
     """
+    if not isinstance(tensor, CP):
+        raise ShapeError(f"component_balance: got a {type(tensor).__name__}; pass a rankfold.CP tensor.")
     lengths = torch.stack([torch.linalg.vector_norm(factor.double(), dim=0) for factor in tensor.factors])
     lengths[0] *= tensor.weights.double().abs()
     kept = lengths[:, (lengths > 0).all(0)]

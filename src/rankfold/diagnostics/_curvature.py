@@ -6,8 +6,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from rankfold._checks import check_count, check_generator
 from rankfold._errors import NonFiniteError, OptionError
 from rankfold.layers import require_module
+from rankfold.linalg import power_iteration
 
 __all__ = ["hessian_norms"]
 
@@ -56,15 +58,18 @@ def hessian_norms(
         raise OptionError(
             f"hessian_norms: kind is {kind!r}, known are 'spectral' and 'frobenius'; choose one."
         )
-    if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1:
-        raise OptionError(
-            f"hessian_norms: iterations must be a whole number of at least 1, got {iterations!r}; pass one."
-        )
+    check_count("hessian_norms", "iterations", iterations)
+    check_generator("hessian_norms", generator)
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     if not named:
         raise OptionError("hessian_norms: no parameter of the model requires a gradient; unfreeze some.")
     with torch.enable_grad():
-        value = loss()
+        value = loss() if callable(loss) else loss
+        if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
+            raise OptionError(
+                "hessian_norms: loss must be a function that gives a scalar which depends on the parameters; pass one "
+                "that evaluates the model anew."
+            )
         if not bool(value.isfinite()):
             raise NonFiniteError(f"hessian_norms: the loss is {value.item()}; look at an earlier state.")
         gradients = torch.autograd.grad(value, list(named.values()), create_graph=True, allow_unused=True)
@@ -92,15 +97,8 @@ def _product(gradient: Tensor, parameter: Tensor, vector: Tensor) -> Tensor:
 def _spectral(
     gradient: Tensor, parameter: Tensor, iterations: int, generator: torch.Generator | None
 ) -> float:
-    vector = _drawn(torch.randn, parameter.shape, parameter, generator)
-    vector, norm = vector / vector.norm(), 0.0
-    for _ in range(iterations):
-        image = _product(gradient, parameter, vector)
-        norm = float(image.norm())
-        if not 0 < norm < float("inf"):
-            break
-        vector = image / norm
-    return norm
+    start = _drawn(torch.randn, parameter.shape, parameter, generator)
+    return power_iteration(lambda vector: _product(gradient, parameter, vector), start, iterations=iterations)
 
 
 def _frobenius(gradient: Tensor, parameter: Tensor, samples: int, generator: torch.Generator | None) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from rankfold._checks import check_tensors
 from rankfold._errors import NonFiniteError, OptionError, ShapeError
 from rankfold.layers import require_module
 from rankfold.linalg import left_singular
@@ -40,6 +41,10 @@ def laziness(model: nn.Module, reference: Mapping[str, Tensor]) -> dict[str, flo
         {'weight': 0.5}
     """
     require_module(model, "laziness")
+    if not isinstance(reference, Mapping):
+        raise OptionError(
+            f"laziness: reference is a {type(reference).__name__}; pass the state dictionary at the start, cloned."
+        )
     found = {}
     for name, parameter in model.named_parameters():
         before = reference.get(name)
@@ -76,6 +81,7 @@ def pl_constant(features: Tensor) -> float:
         >>> pl_constant(torch.tensor([[3.0, 0.0, 0.0], [0.0, 2.0, 0.0]]))
         4.0
     """
+    check_tensors("pl_constant", (features,))
     if features.ndim != 2 or features.numel() == 0:
         raise ShapeError(
             f"pl_constant: got shape {tuple(features.shape)}; pass a matrix of samples by features."
@@ -98,7 +104,8 @@ def tangent_kernel(model: nn.Module, inputs: Tensor) -> Tensor:
         ``(N O, N O)``, symmetric, outputs of one sample together.
 
     Raises:
-        ShapeError: the outputs are no matrix.
+        ShapeError: inputs that are no tensor, or outputs that are no matrix.
+        OptionError: every parameter is frozen.
 
     Reference:
         Jacot, Gabriel and Hongler 2018, "Neural tangent kernel".
@@ -108,12 +115,16 @@ def tangent_kernel(model: nn.Module, inputs: Tensor) -> Tensor:
         [[1.0, 1.0], [1.0, 5.0]]
     """
     require_module(model, "tangent_kernel")
+    if not isinstance(inputs, Tensor):
+        raise ShapeError(f"tangent_kernel: the inputs are a {type(inputs).__name__}; pass a tensor.")
     outputs = model(inputs)
     if outputs.ndim != 2 or len(outputs) != len(inputs):
         raise ShapeError(
             f"tangent_kernel: the model gives {tuple(outputs.shape)}; it must give (samples, outputs)."
         )
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise OptionError("tangent_kernel: no parameter of the model requires a gradient; unfreeze some.")
     rows_P = []
     for value in outputs.flatten():
         gradients = torch.autograd.grad(

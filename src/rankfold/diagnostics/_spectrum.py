@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from rankfold._checks import check_tensors
 from rankfold._errors import NonFiniteError, OptionError, ShapeError
 from rankfold.convert import RULES
 from rankfold.layers import FactorizedLayer, require_module
@@ -54,8 +55,8 @@ class Spectrum:
         Raises:
             OptionError: a share outside (0, 1].
         """
-        if not 0 < share <= 1:
-            raise OptionError(f"Spectrum.rank_at: share must lie in (0, 1], got {share}; 0.99 keeps 99 %.")
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+            raise OptionError(f"Spectrum.rank_at: share must lie in (0, 1], got {share!r}; 0.99 keeps 99 %.")
         values = torch.tensor(self.values, dtype=torch.float64).square()
         needed = share * values.sum() * (1 - 1e-12)  # or the rounding of a whole sum would ask for all
         return min(int((values.cumsum(0) < needed).sum()) + 1, max(len(values), 1))
@@ -79,7 +80,9 @@ def spectrum(tensor: Tensor, mode: int = 0, *, name: str = "") -> Spectrum:
         >>> found.stable_rank, found.rank_at(0.6), found.energy(1)
         (1.5, 1, 0.6666666666666666)
     """
-    if tensor.ndim < 2 or tensor.numel() == 0 or not -tensor.ndim <= mode < tensor.ndim:
+    check_tensors("spectrum", (tensor,))
+    known = isinstance(mode, int) and -tensor.ndim <= mode < tensor.ndim
+    if tensor.ndim < 2 or tensor.numel() == 0 or not known:
         raise ShapeError(
             f"spectrum: got shape {tuple(tensor.shape)} and mode {mode}; pass a tensor of order 2 or more and one of "
             "its modes."

@@ -1,6 +1,6 @@
 """The rank of what training changes: spectra of the difference to the weights at the start."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,10 @@ class UpdateRank:
 
     def __init__(self, model: nn.Module, reference: Mapping[str, Tensor] | None = None) -> None:
         require_module(model, "UpdateRank")
+        if reference is not None and not isinstance(reference, Mapping):
+            raise OptionError(
+                f"UpdateRank: reference is a {type(reference).__name__}; pass a state dictionary, or None for now."
+            )
         self.model = model
         #: Spectra by step.
         self.history: dict[int, tuple[Spectrum, ...]] = {}
@@ -79,7 +83,7 @@ class UpdateRank:
         return tuple(found)
 
 
-def suggested_ranks(spectra: tuple[Spectrum, ...], energy: float = 0.99) -> dict[str, int]:
+def suggested_ranks(spectra: Sequence[Spectrum], energy: float = 0.99) -> dict[str, int]:
     """A rank for every layer: the smallest that holds a share of the squared norm along each of its modes.
 
     Arguments:
@@ -90,12 +94,14 @@ def suggested_ranks(spectra: tuple[Spectrum, ...], energy: float = 0.99) -> dict
         Ranks by name, as :func:`rankfold.set_ranks` takes them.
 
     Raises:
-        OptionError: a share out of range.
+        OptionError: a share out of range, or no spectra.
 
     Example:
         >>> suggested_ranks((Spectrum(name="fc", shape=(3, 4), mode=0, values=(3.0, 1.0, 0.1)),), 0.95)
         {'fc': 2}
     """
+    if not isinstance(spectra, Sequence) or not all(isinstance(one, Spectrum) for one in spectra):
+        raise OptionError("suggested_ranks: got something else than spectra; pass those of UpdateRank.")
     ranks: dict[str, int] = {}
     for one in spectra:
         ranks[one.name] = max(ranks.get(one.name, 1), one.rank_at(energy))

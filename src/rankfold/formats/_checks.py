@@ -1,6 +1,7 @@
 """Checks of what truncations and conversions are asked for."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from numbers import Integral
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from rankfold._errors import OptionError, RankError, ShapeError
 
-__all__ = ["as_tensor", "check_dense", "check_one_of", "check_permutation", "ranks_within"]
+__all__ = ["as_tensor", "check_dense", "check_one_of", "check_permutation", "check_train", "ranks_within"]
 
 
 def check_one_of(where: str, tolerance: float | None, ranks: object) -> None:
@@ -35,6 +36,36 @@ def check_dense(where: str, tensor: Tensor) -> None:
         raise ShapeError(
             f"{where}: got a {tensor.dtype} tensor of shape {tuple(tensor.shape)}; "
             "pass a non-empty floating-point tensor of order 2 or more."
+        )
+
+
+def check_train(where: str, letters: str, cores: Sequence[Tensor]) -> None:
+    """Two or more cores whose first and last sizes fit, with 1 at both ends.
+
+    Arguments:
+        where: name of the format.
+        letters: of the sizes of a core, one for each.
+        cores: in their order.
+
+    Raises:
+        ShapeError: otherwise.
+    """
+    shapes = [tuple(core.shape) for core in cores]
+    if (
+        len(cores) < 2
+        or any(len(shape) != len(letters) for shape in shapes)
+        or shapes[0][0] != 1
+        or shapes[-1][-1] != 1
+        or any(left[-1] != right[0] for left, right in pairwise(shapes))
+    ):
+        raise ShapeError(
+            f"{where}: got cores of shapes {shapes}; pass two or more cores ({', '.join(letters)}') whose ranks fit, "
+            "with 1 at both ends."
+        )
+    if not cores[0].is_floating_point() or len({(core.dtype, core.device) for core in cores}) > 1:
+        raise ShapeError(
+            f"{where}: got cores {', '.join(f'{core.dtype} on {core.device}' for core in cores)}; "
+            "bring them to one floating-point dtype and one device with .to()."
         )
 
 

@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import log2
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from rankfold._errors import OptionError, ShapeError
-from rankfold.formats._checks import as_tensor, check_dense, check_one_of, ranks_within
+from rankfold._errors import OptionError
+from rankfold.formats._checks import as_tensor, check_dense, check_one_of, check_train, ranks_within
 from rankfold.formats._format import Format
 from rankfold.formats._scale import scaled, shifted
 from rankfold.formats._tt_sweeps import left_to_right, right_to_left, split_dense, truncated
@@ -48,24 +47,7 @@ class TT(Format):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cores", tuple(self.cores))
-        cores = self.cores
-        shapes = [tuple(core.shape) for core in cores]
-        if (
-            len(cores) < 2
-            or any(len(shape) != 3 for shape in shapes)
-            or shapes[0][0] != 1
-            or shapes[-1][2] != 1
-            or any(left[2] != right[0] for left, right in pairwise(shapes))
-        ):
-            raise ShapeError(
-                f"TT: got cores of shapes {shapes}; pass two or more cores (r, n, r') whose ranks fit, "
-                "with 1 at both ends."
-            )
-        if not cores[0].is_floating_point() or len({(core.dtype, core.device) for core in cores}) > 1:
-            raise ShapeError(
-                f"TT: got cores {', '.join(f'{core.dtype} on {core.device}' for core in cores)}; "
-                "bring them to one floating-point dtype and one device with .to()."
-            )
+        check_train("TT", "rnr", self.cores)
 
     # -- what it is ------------------------------------------------------------------------------------
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import prod
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from rankfold._errors import ShapeError
-from rankfold.formats._checks import as_tensor, check_dense, check_one_of, ranks_within
+from rankfold.formats._checks import as_tensor, check_dense, check_one_of, check_train, ranks_within
 from rankfold.formats._format import Format
 from rankfold.formats._tt import TT
 from rankfold.formats._tt_matrix_contract import contracted
@@ -51,24 +50,7 @@ class TTMatrix(Format):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cores", tuple(self.cores))
-        cores = self.cores
-        shapes = [tuple(core.shape) for core in cores]
-        if (
-            len(cores) < 2
-            or any(len(shape) != 4 for shape in shapes)
-            or shapes[0][0] != 1
-            or shapes[-1][3] != 1
-            or any(left[3] != right[0] for left, right in pairwise(shapes))
-        ):
-            raise ShapeError(
-                f"TTMatrix: got cores of shapes {shapes}; pass two or more cores (r, o, i, r') whose ranks fit, "
-                "with 1 at both ends."
-            )
-        if not cores[0].is_floating_point() or len({(core.dtype, core.device) for core in cores}) > 1:
-            raise ShapeError(
-                f"TTMatrix: got cores {', '.join(f'{core.dtype} on {core.device}' for core in cores)}; "
-                "bring them to one floating-point dtype and one device with .to()."
-            )
+        check_train("TTMatrix", "roir", self.cores)
 
     # -- what it is ------------------------------------------------------------------------------------
 

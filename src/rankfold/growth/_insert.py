@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from rankfold._checks import check_count, check_number
 from rankfold._errors import NonFiniteError, OptionError, SelectorError
 from rankfold._shown import Printed
 from rankfold.growth._methods import GROWTH_METHODS, Settings
@@ -129,13 +130,24 @@ def insert_blocks(
         (0.0, 4)
     """
     chosen = GROWTH_METHODS[method]
+    if not isinstance(blocks, nn.ModuleList | nn.Sequential):
+        raise OptionError(
+            f"insert_blocks: blocks is a {type(blocks).__name__}; pass the nn.ModuleList or nn.Sequential of the model."
+        )
+    check_count("insert_blocks", "epochs", epochs)
+    check_number("insert_blocks", "norm_weight", norm_weight, 0, 1, closed=True)
+    check_count("insert_blocks", "seed", seed, 0)
+    if optimizer is not None and not isinstance(optimizer, Optimizer):
+        raise OptionError(
+            f"insert_blocks: optimizer is a {type(optimizer).__name__}; pass the one that trains the model, or None."
+        )
     old = list(blocks)
     places = _checked_places(after, len(old))
     _check_blocks(old)
     settings = Settings(
         _zeroed(old[0], outputs, needed=method == "identity"),
-        _checked_whole("epochs", epochs),
-        _checked_share("norm_weight", norm_weight),
+        epochs,
+        norm_weight,
         torch.Generator().manual_seed(seed),
     )
     if method == "svd_predict" and len(old) < 3:
@@ -185,7 +197,7 @@ def _group(optimizer: Optimizer, parameters: list[nn.Parameter]) -> dict[str, An
 
 
 def _checked_places(after: Sequence[int], count: int) -> list[int]:
-    places = list(after)
+    places = list(after) if isinstance(after, Sequence) else [after]
     whole = all(isinstance(place, int) and not isinstance(place, bool) for place in places)
     if (
         not places
@@ -225,7 +237,8 @@ def _zeroed(block: nn.Module, outputs: Sequence[str], *, needed: bool) -> tuple[
         )
     names = [name for name, _ in block.named_parameters()]
     found: list[str] = []
-    for output in outputs if needed else ():
+    # A single name is not a list of letters.
+    for output in ([outputs] if isinstance(outputs, str) else outputs) if needed else ():
         own = [name for name in names if not output or name == output or name.startswith(f"{output}.")]
         if not own:
             raise SelectorError(
@@ -233,17 +246,3 @@ def _zeroed(block: nn.Module, outputs: Sequence[str], *, needed: bool) -> tuple[
             )
         found += own
     return tuple(dict.fromkeys(found))
-
-
-def _checked_whole(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise OptionError(
-            f"insert_blocks: {name} must be a whole number of at least 1, got {value!r}; pass one."
-        )
-    return value
-
-
-def _checked_share(name: str, value: float) -> float:
-    if not 0 <= value <= 1:
-        raise OptionError(f"insert_blocks: {name} must lie in [0, 1], got {value!r}; pass such a number.")
-    return value

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rankfold._checks import check_tensors
 from rankfold._errors import NonFiniteError, RankError, ShapeError
 
 __all__ = ["SharedBasis", "joint_svd"]
@@ -64,6 +65,7 @@ def joint_svd(matrices: Sequence[Tensor], rank: int | None = None) -> SharedBasi
         >>> torch.allclose(found.matrices[1], 2 * torch.eye(3, dtype=torch.float64)), round(float(found.values[0]) ** 2)
         (True, 5)
     """
+    check_tensors("joint_svd", matrices)
     shapes = {tuple(matrix.shape) for matrix in matrices}
     if len(shapes) != 1 or any(len(shape) != 2 or 0 in shape for shape in shapes):
         raise ShapeError(

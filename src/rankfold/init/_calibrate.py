@@ -7,8 +7,8 @@ from math import exp, fsum, isfinite, log
 import torch
 from torch import Tensor, nn
 
+from rankfold._checks import check_count, check_positive
 from rankfold._errors import NonFiniteError, OptionError
-from rankfold.init._checks import check_count, check_positive
 from rankfold.init._curvature import hessian_norms
 from rankfold.init._layer_weights import checked_layers, scale_weight, scaled_parameter
 from rankfold.init._rescale import rescale_layers

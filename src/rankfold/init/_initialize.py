@@ -6,9 +6,9 @@ from math import prod
 import torch
 from torch import nn
 
+from rankfold._checks import check_positive
 from rankfold._errors import OptionError, ShapeError
 from rankfold.init._balance import balanced
-from rankfold.init._checks import check_positive
 from rankfold.init._draw import own_std, scaled_to
 from rankfold.init._initializers import INITIALIZERS
 from rankfold.layers import format_sites, require_module

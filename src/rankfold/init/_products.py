@@ -8,8 +8,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from rankfold._checks import check_count, check_positive
 from rankfold._errors import OptionError
-from rankfold.init._checks import check_count, check_positive
 from rankfold.init._draw import own_std
 from rankfold.layers import hadamard_weights, require_module
 

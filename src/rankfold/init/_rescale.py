@@ -9,8 +9,8 @@ from typing import Literal, get_args
 
 from torch import nn
 
+from rankfold._checks import check_positive
 from rankfold._errors import OptionError
-from rankfold.init._checks import check_positive
 from rankfold.init._layer_weights import checked_layers, scale_weight
 
 __all__ = ["RescaledLayer", "rescale_layers"]

@@ -5,7 +5,7 @@ from math import prod, sqrt
 import torch
 from torch import nn
 
-from rankfold.init._checks import check_positive
+from rankfold._checks import check_positive
 from rankfold.init._layer_weights import checked_layers, scaled_parameter
 from rankfold.layers import FactorizedLayer
 

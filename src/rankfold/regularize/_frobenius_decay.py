@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from rankfold._checks import check_strength
 from rankfold._errors import OptimizerError, OptionError
 from rankfold.layers import format_sites, require_module
 from rankfold.regularize._attention_products import attention_parameters, attentions, half_squared_products
-from rankfold.regularize._checks import check_strength
 from rankfold.regularize._squared_norm import half_squared_norm, half_squared_norm_gradients
 
 __all__ = ["FrobeniusDecay", "decay_groups"]

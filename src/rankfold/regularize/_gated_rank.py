@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from rankfold._checks import check_number, check_strength
 from rankfold._errors import NonFiniteError, OptionError
 from rankfold.layers import FactorizedLayer, FormatSite, format_sites, multiply_out, require_module
-from rankfold.regularize._checks import check_number, check_strength
 from rankfold.regularize._gates import add_gates, depth_of, gates_for, require_alone
 from rankfold.regularize._quasi_norm import quasi_norm
 

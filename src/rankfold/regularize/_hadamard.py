@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.optim import Optimizer
 
+from rankfold._checks import check_number, check_strength
 from rankfold._errors import OptionError
 from rankfold.convert._plain_layers import plain_layers
 from rankfold.convert._select import Selector
 from rankfold.layers import HadamardWeight, hadamard_weights, multiply_out
-from rankfold.regularize._checks import check_number, check_strength
 
 __all__ = ["Sparsity", "collapse_hadamard", "hadamard", "hadamard_penalty", "misalignment"]
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from rankfold._checks import check_number
 from rankfold._errors import OptionError
 from rankfold.formats import Format
 from rankfold.layers import FactorizedLayer, FormatWeight, require_module
-from rankfold.regularize._checks import check_number
 
 __all__ = ["LatentDropout", "latent_dropout", "remove_latent_dropout"]
 

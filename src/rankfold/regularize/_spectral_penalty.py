@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from rankfold._checks import check_strength
 from rankfold._errors import OptionError
 from rankfold.layers import FactorizedLayer, format_sites, require_module
 from rankfold.linalg import mode_inner, spectrum_dtype
-from rankfold.regularize._checks import check_strength
 
 __all__ = ["SpectralPenalty"]
 
