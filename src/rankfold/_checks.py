@@ -1,7 +1,7 @@
 """Checks of single arguments, with one sentence for what does not pass."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +88,8 @@ def check_tensors(where: str, tensors: "Sequence[Any]", order: int | None = None
     """
     from torch import Tensor
 
+    if not isinstance(tensors, Iterable):
+        raise ShapeError(f"{where}: got a {type(tensors).__name__}; pass a list of tensors.")
     for tensor in tensors:
         if not isinstance(tensor, Tensor):
             raise ShapeError(f"{where}: got a {type(tensor).__name__}; pass a tensor.")

@@ -1,6 +1,6 @@
 """Checks of what truncations and conversions are asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from numbers import Integral
 from typing import Any
@@ -32,6 +32,10 @@ def check_dense(where: str, tensor: Tensor) -> None:
     Raises:
         ShapeError: otherwise.
     """
+    if not isinstance(tensor, Tensor):
+        raise ShapeError(
+            f"{where}: got a {type(tensor).__name__}; pass a tensor, such as torch.as_tensor of it."
+        )
     if tensor.ndim < 2 or not tensor.is_floating_point() or tensor.numel() == 0:
         raise ShapeError(
             f"{where}: got a {tensor.dtype} tensor of shape {tuple(tensor.shape)}; "
@@ -39,8 +43,8 @@ def check_dense(where: str, tensor: Tensor) -> None:
         )
 
 
-def check_train(where: str, letters: str, cores: Sequence[Tensor]) -> None:
-    """Two or more cores whose first and last sizes fit, with 1 at both ends.
+def check_train(where: str, letters: str, cores: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Two or more cores whose first and last sizes fit, with 1 at both ends, as a tuple.
 
     Arguments:
         where: name of the format.
@@ -50,9 +54,14 @@ def check_train(where: str, letters: str, cores: Sequence[Tensor]) -> None:
     Raises:
         ShapeError: otherwise.
     """
-    shapes = [tuple(core.shape) for core in cores]
+    listed = tuple(cores) if isinstance(cores, Iterable) else ()
+    if not all(isinstance(core, Tensor) for core in listed):
+        raise ShapeError(
+            f"{where}: the cores are {cores!r:.80}; pass two or more tensors ({', '.join(letters)}')."
+        )
+    shapes = [tuple(core.shape) for core in listed]
     if (
-        len(cores) < 2
+        len(listed) < 2
         or any(len(shape) != len(letters) for shape in shapes)
         or shapes[0][0] != 1
         or shapes[-1][-1] != 1
@@ -62,11 +71,12 @@ def check_train(where: str, letters: str, cores: Sequence[Tensor]) -> None:
             f"{where}: got cores of shapes {shapes}; pass two or more cores ({', '.join(letters)}') whose ranks fit, "
             "with 1 at both ends."
         )
-    if not cores[0].is_floating_point() or len({(core.dtype, core.device) for core in cores}) > 1:
+    if not listed[0].is_floating_point() or len({(core.dtype, core.device) for core in listed}) > 1:
         raise ShapeError(
-            f"{where}: got cores {', '.join(f'{core.dtype} on {core.device}' for core in cores)}; "
+            f"{where}: got cores {', '.join(f'{core.dtype} on {core.device}' for core in listed)}; "
             "bring them to one floating-point dtype and one device with .to()."
         )
+    return listed
 
 
 def check_permutation(where: str, modes: Sequence[int], order: int) -> None:

@@ -46,8 +46,7 @@ class TT(Format):
     cores: tuple[Tensor, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "cores", tuple(self.cores))
-        check_train("TT", "rnr", self.cores)
+        object.__setattr__(self, "cores", check_train("TT", "rnr", self.cores))
 
     # -- what it is ------------------------------------------------------------------------------------
 

@@ -49,8 +49,7 @@ class TTMatrix(Format):
     cores: tuple[Tensor, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "cores", tuple(self.cores))
-        check_train("TTMatrix", "roir", self.cores)
+        object.__setattr__(self, "cores", check_train("TTMatrix", "roir", self.cores))
 
     # -- what it is ------------------------------------------------------------------------------------
 

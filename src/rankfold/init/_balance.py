@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from rankfold._errors import OptionError
 from rankfold.formats import CP, Format, Tucker
 
 __all__ = ["balanced"]
@@ -24,6 +25,9 @@ def balanced(value: Format) -> Format:
     Returns:
         A value of the same format and dtype; a rank beyond what the others allow is lowered.
 
+    Raises:
+        OptionError: it is no such value.
+
     Reference:
         Khodak et al. 2021, "Initialization and regularization of factorized neural layers", section 3; for trains
         Vidal 2003, "Efficient classical simulation of slightly entangled quantum computations".
@@ -35,6 +39,10 @@ def balanced(value: Format) -> Format:
         >>> [round(float(torch.linalg.vector_norm(core)), 4) for core in train.cores]
         [4.0, 4.0]
     """
+    if not isinstance(value, Format):
+        raise OptionError(
+            f"balanced: got a {type(value).__name__}; pass a value in a format, such as a Tucker tensor."
+        )
     work = value.to(dtype=torch.float64)
     if isinstance(work, CP):
         return work.balance().to(dtype=value.dtype)

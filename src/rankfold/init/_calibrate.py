@@ -7,7 +7,7 @@ from math import exp, fsum, isfinite, log
 import torch
 from torch import Tensor, nn
 
-from rankfold._checks import check_count, check_positive
+from rankfold._checks import check_count, check_generator, check_positive
 from rankfold._errors import NonFiniteError, OptionError
 from rankfold.init._curvature import hessian_norms
 from rankfold.init._layer_weights import checked_layers, scale_weight, scaled_parameter
@@ -84,6 +84,7 @@ def calibrate(
     """
     listed = checked_layers("calibrate", layers, 2)
     check_positive("calibrate", "target", target, none=True)
+    check_generator("calibrate", generator)
     check_positive("calibrate", "tolerance", tolerance)
     check_count("calibrate", "rounds", rounds)
     check_count("calibrate", "iterations", iterations)

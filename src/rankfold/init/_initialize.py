@@ -6,7 +6,7 @@ from math import prod
 import torch
 from torch import nn
 
-from rankfold._checks import check_positive
+from rankfold._checks import check_generator, check_positive
 from rankfold._errors import OptionError, ShapeError
 from rankfold.init._balance import balanced
 from rankfold.init._draw import own_std, scaled_to
@@ -77,6 +77,7 @@ def initialize(
     require_module(model, "initialize")
     build = INITIALIZERS[initializer].build
     check_positive("initialize", "std", std, none=True)
+    check_generator("initialize", generator)
     sites = list(format_sites(model))
     if not sites:
         raise OptionError(

@@ -1,6 +1,6 @@
 """One number times the weight of a layer, whatever kind of layer it is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -34,9 +34,10 @@ def checked_layers(where: str, layers: Sequence[nn.Module], least: int) -> list[
     Raises:
         OptionError: too few, one without such a weight, or two that share one.
     """
-    if isinstance(layers, nn.Module) and not isinstance(layers, nn.Sequential | nn.ModuleList):
+    chained = isinstance(layers, nn.Sequential | nn.ModuleList)
+    if not chained and (isinstance(layers, nn.Module) or not isinstance(layers, Iterable)):
         raise OptionError(
-            f"{where}: layers is one {type(layers).__name__}; pass a list of layers, first to last."
+            f"{where}: layers is a {type(layers).__name__}; pass a list of layers, first to last."
         )
     listed = list(layers)
     if len(listed) < least:

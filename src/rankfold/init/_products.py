@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from rankfold._checks import check_count, check_positive
+from rankfold._checks import check_count, check_generator, check_positive
 from rankfold._errors import OptionError
 from rankfold.init._draw import own_std
 from rankfold.layers import hadamard_weights, require_module
@@ -64,6 +64,7 @@ def product_factors(
     """
     check_count("product_factors", "depth", depth)
     check_positive("product_factors", "std", std)
+    check_generator("product_factors", generator)
     if method not in get_args(Method):
         raise OptionError(
             f"product_factors: method must be one of {', '.join(get_args(Method))}, got {method!r}; choose one."

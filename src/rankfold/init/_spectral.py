@@ -7,6 +7,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from rankfold._checks import check_generator
 from rankfold._errors import NonFiniteError, RankError
 from rankfold._registry import Registry
 from rankfold.convert._plain_layers import plain_layers
@@ -149,6 +150,7 @@ def spectral(
         [('0', (4,), 432, 228)]
     """
     chosen = FORMS[form]
+    check_generator("spectral", generator)
     whole = isinstance(rank, int) and not isinstance(rank, bool) and rank >= 1
     if not (whole or (isinstance(rank, float) and 0 < rank <= 1)):
         raise RankError(

@@ -5,7 +5,7 @@ from math import prod, sqrt
 import torch
 from torch import nn
 
-from rankfold._checks import check_positive
+from rankfold._checks import check_generator, check_positive
 from rankfold.init._layer_weights import checked_layers, scaled_parameter
 from rankfold.layers import FactorizedLayer
 
@@ -43,6 +43,7 @@ def initialize_two_layers(
     """
     layers = checked_layers("initialize_two_layers", [first, second], 2)
     check_positive("initialize_two_layers", "ratio", ratio)
+    check_generator("initialize_two_layers", generator)
     deviations = []
     for layer, share in zip(layers, (1 / ratio, ratio), strict=True):
         parameter = scaled_parameter(layer)

@@ -88,7 +88,15 @@ class FrobeniusDecay:
 
         Returns:
             What ends it: call its ``remove()``.
+
+        Raises:
+            OptimizerError: it is no optimiser.
         """
+        if not isinstance(optimizer, Optimizer):
+            raise OptimizerError(
+                f"FrobeniusDecay.attach: got a {type(optimizer).__name__}; pass the optimiser, or add "
+                "penalty() to the loss."
+            )
         return optimizer.register_step_pre_hook(self._before_step)
 
     def _before_step(self, optimizer: Optimizer, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
