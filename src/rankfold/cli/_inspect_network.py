@@ -17,10 +17,10 @@ from rankfold.cli._measure import (
     time_networks,
 )
 from rankfold.cli._model_source import load_network
-from rankfold.convert import factorized_layers, parse_policy, time_layers
+from rankfold.convert import parse_policy, time_layers
 from rankfold.convert._calls import recorded_calls
 from rankfold.convert._rules import rule_for
-from rankfold.layers import FactorizedLayer
+from rankfold.layers import FactorizedLayer, FormatLayer
 from rankfold.ranks import Call
 from rankfold.report import (
     Costs,
@@ -75,14 +75,14 @@ def _layers(network: nn.Module) -> dict[str, nn.Module]:
     return {
         name: module
         for name, module in network.named_modules()
-        if isinstance(module, FactorizedLayer) or rule_for(module) is not None
+        if isinstance(module, FormatLayer) or rule_for(module) is not None
     }
 
 
 def _spectra(network: nn.Module) -> list[Spectrum]:
     spectra = []
     for name, layer in _layers(network).items():
-        if isinstance(layer, FactorizedLayer):
+        if isinstance(layer, FormatLayer):
             kind, modes = layer.dense_class, layer.channel_modes
         else:
             rule = rule_for(layer)
@@ -101,8 +101,10 @@ def _layer_costs(network: nn.Module, inputs: tuple[Tensor, ...], display: Stages
     for number, (name, layer) in enumerate(layers.items()):
         display.show("measuring layers", number, len(layers))
         ranks, sides = None, [layer]
-        if isinstance(layer, FactorizedLayer):
-            ranks = tuple(layer.ranks[mode] for mode in layer.modes)
+        if isinstance(layer, FormatLayer):
+            ranks = layer.ranks
+            if isinstance(layer, FactorizedLayer):
+                ranks = tuple(layer.ranks[mode] for mode in layer.modes)
             sides = [layer.dense().eval(), layer.folded().eval()]
         times = time_layers(sides, calls[layer]) if calls[layer] else None
         found = [
@@ -124,7 +126,7 @@ def _flops(layer: nn.Module, call: Call) -> int:
 def _network_costs(network: nn.Module, inputs: tuple[Tensor, ...]) -> list[tuple[str, Costs]]:
     """Of the network as dense layers, and as plain layers where some are factorised."""
     sides = {"dense": rankfold.densify(network)}
-    if any(True for _ in factorized_layers(network)):
+    if any(isinstance(module, FormatLayer) for module in network.modules()):
         sides["folded"] = rankfold.fold(network)
     times = time_networks(list(sides.values()), inputs)
     return [

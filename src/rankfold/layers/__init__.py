@@ -1,10 +1,11 @@
-"""Floor 2: ``nn`` layers whose weight lives as Tucker factors, and attention made of such layers."""
+"""Floor 2: ``nn`` layers whose weight lives as Tucker factors or a TT-matrix, and attention made of such layers."""
 
 from rankfold.layers._attention import SplitAttention
 from rankfold.layers._base import FactorizedLayer
 from rankfold.layers._conv import Conv1d, Conv2d, Conv3d, ConvTranspose2d
 from rankfold.layers._embedding import Embedding
 from rankfold.layers._execution import EXECUTIONS
+from rankfold.layers._format_layer import FormatLayer
 from rankfold.layers._linear import Linear
 from rankfold.layers._machine import Machine, calibrate
 from rankfold.layers._neurons import NeuronLayout, neuron_layout
@@ -19,6 +20,9 @@ from rankfold.layers._orthogonal import (
 from rankfold.layers._require import require_module
 from rankfold.layers._resize import replace_data
 from rankfold.layers._transposed_linear import TransposedLinear
+from rankfold.layers._tt_matrix_embedding import TTMatrixEmbedding
+from rankfold.layers._tt_matrix_layer import TTMatrixLayer
+from rankfold.layers._tt_matrix_linear import TTMatrixLinear
 
 __all__ = [
     "EXECUTIONS",
@@ -28,12 +32,16 @@ __all__ = [
     "ConvTranspose2d",
     "Embedding",
     "FactorizedLayer",
+    "FormatLayer",
     "Linear",
     "Machine",
     "NeuronLayout",
     "OnePass",
     "OrthogonalWeight",
     "SplitAttention",
+    "TTMatrixEmbedding",
+    "TTMatrixLayer",
+    "TTMatrixLinear",
     "TransposedLinear",
     "calibrate",
     "merge_orthogonal",

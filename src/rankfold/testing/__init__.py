@@ -7,6 +7,7 @@ from rankfold.testing._layer_contract import LayerContract
 from rankfold.testing._pairwise import pairwise
 from rankfold.testing._rounding import assert_same
 from rankfold.testing._solver_contract import SolverContract
+from rankfold.testing._tucker_layer_contract import TuckerLayerContract
 
 __all__ = [
     "AugmentationContract",
@@ -14,6 +15,7 @@ __all__ = [
     "IntegratorContract",
     "LayerContract",
     "SolverContract",
+    "TuckerLayerContract",
     "assert_same",
     "linear_loss_gradients",
     "pairwise",

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rankfold._errors import OptimizerError
 from rankfold.convert import factorized_layers
-from rankfold.layers import FactorizedLayer
+from rankfold.layers import FactorizedLayer, TTMatrixLayer
 
 __all__ = ["DEFECT_IN_EPS", "LOOSE", "bring_to_form", "inner_groups", "trainable_layers"]
 
@@ -23,12 +23,17 @@ LOOSE = 1e-2
 
 
 def trainable_layers(model: nn.Module) -> dict[str, FactorizedLayer]:
-    """The layers whose core and factors all train; raises OptimizerError if there is none."""
+    """The layers over a Tucker tensor whose parts all train; raises OptimizerError if there is none."""
     layers = {
         name: layer
         for name, layer in factorized_layers(model)
         if all(parameter.requires_grad for parameter in (layer.core, *layer.factors.values()))
     }
+    if not layers and any(isinstance(module, TTMatrixLayer) for module in model.modules()):
+        raise OptimizerError(
+            "TDLRT: the model has layers over TT-matrices but none over a Tucker tensor to train along its manifold; "
+            "train it with any other optimiser, or call rankfold.factorize(model) on further layers first."
+        )
     if not layers:
         raise OptimizerError(
             "TDLRT: the model has no factorised layer to train; call rankfold.factorize(model) first."
