@@ -8,6 +8,7 @@ from rankfold.layers._execution import EXECUTIONS
 from rankfold.layers._format_layer import FormatLayer
 from rankfold.layers._linear import Linear
 from rankfold.layers._machine import Machine, calibrate
+from rankfold.layers._mps import MPSClassifier, haar_coarsened
 from rankfold.layers._neurons import NeuronLayout, neuron_layout
 from rankfold.layers._one_pass import OnePass
 from rankfold.layers._orthogonal import (
@@ -34,6 +35,7 @@ __all__ = [
     "FactorizedLayer",
     "FormatLayer",
     "Linear",
+    "MPSClassifier",
     "Machine",
     "NeuronLayout",
     "OnePass",
@@ -44,6 +46,7 @@ __all__ = [
     "TTMatrixLinear",
     "TransposedLinear",
     "calibrate",
+    "haar_coarsened",
     "merge_orthogonal",
     "neuron_layout",
     "orthogonal_matrices",

@@ -7,6 +7,7 @@ from rankfold.training._orthogonality_penalty import orthogonality_penalty
 from rankfold.training._records import RankRecord
 from rankfold.training._set_ranks import set_ranks
 from rankfold.training._transport import TRANSPORT_RULES, TransportRule, register_transport
+from rankfold.training._two_site import SweepRecord, fit_two_site
 from rankfold.training.integrators import INTEGRATORS, Integrator
 
 __all__ = [
@@ -18,9 +19,11 @@ __all__ = [
     "OrthogonalDescent",
     "Progress",
     "RankRecord",
+    "SweepRecord",
     "TransportRule",
     "evaluate",
     "fit",
+    "fit_two_site",
     "orthogonality_penalty",
     "register_transport",
     "set_ranks",
