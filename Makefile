@@ -30,7 +30,7 @@ docs: $(DEV_STAMP)  ## the documentation as a site, every warning an error; then
 studies: $(DEV_STAMP)  ## claims of the literature, quick sizes; pages go to docs/studies; needs RANKFOLD_DATA or a download
 	$(BIN)/rankfold study --all --threads 1 --out docs/studies --overwrite
 
-TIMED := conv linear folded step
+TIMED := conv linear tt_linear folded step
 DECOMPOSED := decompose_success decompose_overfactored decompose_rank decompose_missing decompose_nonnegative \
 	cp_sweep cp_collinear
 # These are for the cards of docs/methods.

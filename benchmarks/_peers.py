@@ -7,7 +7,7 @@ from torch import nn
 
 from rankfold import Tucker
 
-__all__ = ["tucker_conv", "tucker_linear"]
+__all__ = ["block_tt_linear", "tucker_conv", "tucker_linear"]
 
 
 def tucker_conv(tucker: Tucker) -> nn.Module:
@@ -58,5 +58,24 @@ def tucker_linear(inputs: int, outputs: int, compression: float) -> nn.Module:
         bias=False,
         rank=1 / compression,
         factorization="tucker",
+        implementation="factorized",
+    )
+
+
+def block_tt_linear(
+    in_sizes: tuple[int, ...], out_sizes: tuple[int, ...], ranks: tuple[int, ...]
+) -> nn.Module:
+    """tensorly-torch's 'factorized' linear layer over a TT-matrix, without bias and with its own initial values.
+
+    Arguments:
+        in_sizes, out_sizes: factors of the features.
+        ranks: the bonds between the cores.
+    """
+    return tltorch.FactorizedLinear(
+        in_sizes,
+        out_sizes,
+        bias=False,
+        rank=(1, *ranks, 1),
+        factorization="blocktt",
         implementation="factorized",
     )

@@ -23,6 +23,7 @@ PAGE = ROOT / "docs" / "performance.md"
 SECTIONS = (
     "conv",
     "linear",
+    "tt_linear",
     "folded",
     "step",
     "memory",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from rankfold import TDLRT, Fraction, Latency, densify, factorize, fold
-from rankfold.convert import _factorize, factorized_layers
+from rankfold.convert import _exchange, factorized_layers
 from rankfold.layers import Linear, SplitAttention
 from rankfold.testing import assert_same
 
@@ -114,7 +114,7 @@ def test_a_failure_puts_attention_back(moment: str, monkeypatch: pytest.MonkeyPa
         with torch.no_grad():
             model.head.weight[0, 0] = float("nan")
     else:
-        monkeypatch.setattr(_factorize, "parity_allowed", lambda model, layers: -1.0)
+        monkeypatch.setattr(_exchange, "parity_allowed", lambda model, layers: -1.0)
     with pytest.raises(Exception, match="head" if moment == "while it builds" else "parity|differs"):
         factorize(model, 2, example_inputs=INPUTS)
     assert model.attention is model.again is before

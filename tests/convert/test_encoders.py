@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import rankfold as rf
 from rankfold import Budget, Fraction, Latency, compress, densify, factorize, fold
-from rankfold.convert import _factorize
+from rankfold.convert import _exchange
 from rankfold.layers import FactorizedLayer, SplitAttention
 from rankfold.testing import assert_same
 
@@ -206,7 +206,7 @@ def test_what_the_user_switched_off_stays_off() -> None:
 def test_a_failure_leaves_encoders_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     model = encoder()
     before, linear = state_of(model), model.layers[0].linear1
-    monkeypatch.setattr(_factorize, "parity_allowed", lambda model, layers: -1.0)
+    monkeypatch.setattr(_exchange, "parity_allowed", lambda model, layers: -1.0)
     with pytest.raises(rf.ConversionError, match="differs"):
         factorize(model, RANK, include=FEED_FORWARD, example_inputs=example())
     assert model.layers[0].linear1 is linear

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rankfold import layers
 from rankfold.formats import full_ranks
-from rankfold.testing import LayerContract, assert_same
+from rankfold.testing import TuckerLayerContract, assert_same
 
 COMMON = {
     "stride": (1, 2),
@@ -20,7 +20,7 @@ COMMON = {
 }
 
 
-class ConvContract(LayerContract):
+class ConvContract(TuckerLayerContract):
     dimension: int
 
     def dense(self, **options: Any) -> nn.Module:
@@ -48,7 +48,7 @@ class TestConv3d(ConvContract):
     options: ClassVar = {**COMMON, "modes": ((0, 1), (0,), (1,), (2, 4), (0, 1, 2, 3, 4))}
 
 
-class TestConvTranspose2d(LayerContract):
+class TestConvTranspose2d(TuckerLayerContract):
     layer = layers.ConvTranspose2d
     options: ClassVar = {
         "stride": (1, 2, 3),

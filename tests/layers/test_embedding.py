@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from rankfold import OptionError, layers
-from rankfold.testing import LayerContract, assert_same
+from rankfold.testing import TuckerLayerContract, assert_same
 
 
-class TestEmbedding(LayerContract):
+class TestEmbedding(TuckerLayerContract):
     layer = layers.Embedding
     options: ClassVar = {"padding_idx": (None, 0, -1), "scale_grad_by_freq": (False, True)}
 

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from rankfold import RankError, layers
-from rankfold.testing import LayerContract, assert_same
+from rankfold.testing import TuckerLayerContract, assert_same
 
 
-class TestLinear(LayerContract):
+class TestLinear(TuckerLayerContract):
     layer = layers.Linear
     options: ClassVar = {"bias": (True, False)}
 

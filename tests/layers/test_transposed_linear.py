@@ -5,7 +5,7 @@ from tests.convert.models import Conv1D
 from torch import Tensor, nn
 
 from rankfold import layers
-from rankfold.testing import LayerContract, assert_same
+from rankfold.testing import TuckerLayerContract, assert_same
 
 
 class SizedConv1D(Conv1D):
@@ -17,7 +17,7 @@ class SizedConv1D(Conv1D):
         nn.init.uniform_(self.weight, -(nx**-0.5), nx**-0.5)
 
 
-class TestTransposedLinear(LayerContract):
+class TestTransposedLinear(TuckerLayerContract):
     layer = layers.TransposedLinear
     options: ClassVar = {}
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from rankfold._checkpoint._layouts import Layout, leaf
+from rankfold._checkpoint._layouts import AnyLayout, leaf
 from rankfold._checkpoint._rebuild import Replacement
 from rankfold._checkpoint._words import some
 from rankfold._errors import CheckpointError
-from rankfold.layers import FactorizedLayer
+from rankfold.layers import FormatLayer
 
 __all__ = ["check_fit", "with_what_plain_files_lack"]
 
@@ -33,8 +33,8 @@ def with_what_plain_files_lack(tensors: dict[str, Tensor], model: nn.Module) -> 
     for name, tensor in state.items():
         groups.setdefault(id(tensor), []).append(name)
     for name, module in model.named_modules(remove_duplicate=False):
-        if isinstance(module, FactorizedLayer):  # dense in the file, maybe
-            groups.setdefault(-id(module.core), []).append(leaf(name, "weight"))
+        if isinstance(module, FormatLayer):  # dense in the file, maybe
+            groups.setdefault(-id(module.leading), []).append(leaf(name, "weight"))
     completed = {name: state[name].detach() for name in counters if name not in tensors}
     for names in groups.values():
         source = next((tensors[name] for name in names if name in tensors), None)
@@ -46,7 +46,7 @@ def with_what_plain_files_lack(tensors: dict[str, Tensor], model: nn.Module) -> 
 def check_fit(
     model: nn.Module,
     tensors: Mapping[str, Tensor],
-    layouts: Mapping[str, Layout],
+    layouts: Mapping[str, AnyLayout],
     replacements: Sequence[Replacement],
     path: str | os.PathLike[str],
 ) -> None:
@@ -93,7 +93,7 @@ def _holds_folded(missing: Sequence[str], unknown: Sequence[str]) -> bool:
 
 
 def _expected(
-    model: nn.Module, layouts: Mapping[str, Layout], replacements: Sequence[Replacement]
+    model: nn.Module, layouts: Mapping[str, AnyLayout], replacements: Sequence[Replacement]
 ) -> dict[str, _Signature | None]:
     """What the model will hold once layers are replaced and have the ranks of the file; None is anything."""
     expected = {
@@ -128,7 +128,7 @@ def _words(signature: _Signature) -> str:
 
 
 def _weight_shape(module: nn.Module) -> tuple[int, ...]:
-    if isinstance(module, FactorizedLayer):
+    if isinstance(module, FormatLayer):
         return module.weight_shape
     weight = module._parameters.get("weight")
     return () if weight is None else tuple(weight.shape)

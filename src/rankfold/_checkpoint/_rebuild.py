@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from rankfold._checkpoint._layouts import Layout, leaf
+from rankfold._checkpoint._layouts import AnyLayout, layout_of, leaf
 from rankfold._errors import CheckpointError, RankfoldError
 from rankfold.convert._replace import names_by_module
-from rankfold.convert._rules import RULES, ConversionRule, reason_to_skip, rule_for
-from rankfold.layers import FactorizedLayer
+from rankfold.convert._rules import FORMATS, ConversionRule, reason_to_skip, rule_for
+from rankfold.layers import FormatLayer
 
 __all__ = ["Replacement", "replacements_for"]
 
@@ -32,7 +32,7 @@ class Replacement:
 
 def replacements_for(
     model: nn.Module,
-    layouts: Mapping[str, Layout],
+    layouts: Mapping[str, AnyLayout],
     tensors: Mapping[str, Tensor],
     path: str | os.PathLike[str],
 ) -> list[Replacement]:
@@ -78,22 +78,22 @@ def some_names(names: list[str]) -> str:
 def _new_layer(
     module: nn.Module,
     names: list[str],
-    layout: Layout | None,
+    layout: AnyLayout | None,
     tensors: Mapping[str, Tensor],
     modules: Mapping[str, nn.Module],
 ) -> nn.Module | None:
-    if isinstance(module, FactorizedLayer):
+    if isinstance(module, FormatLayer):
         if layout is None:
             return module.dense() if leaf(names[0], "weight") in tensors and names[0] else None
-        if layout.modes == module.modes or layout.shape != module.weight_shape:
+        if layout.form == layout_of(module).form or layout.shape != module.weight_shape:
             return None
-        rule = next((rule for rule in RULES.values() if rule.layer is type(module)), None)
-        trains = module.core.requires_grad
+        rule = _rule_in(layout.form[0], module)
+        trains = module.leading.requires_grad
     elif layout is None:
         return None
     else:
         weight = module._parameters.get("weight")
-        rule = rule_for(module)
+        rule = rule_for(module, FORMATS[layout.form[0]].rules)
         reason = "it is not of a class that can be factorised"
         if rule is not None:
             reason = _reason(module, rule, names, modules)
@@ -104,17 +104,27 @@ def _new_layer(
         if tuple(weight.shape) != layout.shape:
             return None
         trains = weight.requires_grad
-    selectable = rule is not None and rule.selectable_modes
-    if rule is None or not (selectable or layout.modes == tuple(range(len(layout.shape)))):
+    options = None if rule is None else layout.options(rule)
+    if rule is None or options is None:
+        how = f"along modes {layout.form[1]}" if layout.form[0] == "tucker" else "as a TT-matrix"
         raise CheckpointError(
-            f"it is factorised along modes {layout.modes} in the file, which a {type(module).__name__} cannot be; "
-            "build the model that was saved."
+            f"it is factorised {how} in the file, which a {type(module).__name__} cannot be; build the model that was "
+            "saved."
         )
-    new = rule.layer.like(module, rank=1, **({"modes": layout.modes} if selectable else {}))
+    new = rule.layer.like(module, rank=1, **options)
     new.reserve(layout.ranks)
-    for parameter in (new.core, *new.factors.values()):
-        parameter.requires_grad_(trains)
+    for part in new.parts.values():
+        part.requires_grad_(trains)
     return new
+
+
+def _rule_in(format: str, layer: FormatLayer) -> ConversionRule | None:
+    """How the dense layer that a layer stands for is written in a format."""
+    names = [
+        rule.name for entry in FORMATS.values() for rule in entry.rules.values() if rule.layer is type(layer)
+    ]
+    rules = FORMATS[format].rules
+    return next((rules[name] for name in names if name in rules), None)
 
 
 def _reason(
@@ -142,9 +152,10 @@ def _share(model: nn.Module, found: list[Replacement], path: str | os.PathLike[s
         shared = id(entry.old._parameters[_weight(entry.old)])
         other = first.setdefault(shared, entry.new)
         outside = [name for name in owners[shared] if name not in replaced]
-        alike = isinstance(other, FactorizedLayer) == isinstance(entry.new, FactorizedLayer)
-        if isinstance(other, FactorizedLayer) and isinstance(entry.new, FactorizedLayer):
-            alike = (other.modes, other.ranks) == (entry.new.modes, entry.new.ranks)
+        alike = isinstance(other, FormatLayer) == isinstance(entry.new, FormatLayer)
+        if isinstance(other, FormatLayer) and isinstance(entry.new, FormatLayer):
+            one, two = layout_of(other), layout_of(entry.new)
+            alike = (one.form, one.ranks) == (two.form, two.ranks)
         if outside or not alike:
             raise CheckpointError(
                 f"{path}: layer {entry.names[0]!r} shares its weight in the model with "
@@ -153,11 +164,11 @@ def _share(model: nn.Module, found: list[Replacement], path: str | os.PathLike[s
             )
         if other is entry.new:
             continue
-        if isinstance(other, FactorizedLayer) and isinstance(entry.new, FactorizedLayer):
+        if isinstance(other, FormatLayer) and isinstance(entry.new, FormatLayer):
             entry.new.share(other)
         else:
             entry.new.register_parameter("weight", other._parameters["weight"])
 
 
 def _weight(module: nn.Module) -> str:
-    return "core" if isinstance(module, FactorizedLayer) else "weight"
+    return next(iter(module.parts)) if isinstance(module, FormatLayer) else "weight"

@@ -13,9 +13,9 @@ from rankfold.cli._inspect_config import InspectConfig
 from rankfold.cli._measure import check_runs, count_parameters, flops_per_sample, place_of, time_networks
 from rankfold.cli._measure_layers import layer_costs, layers_of
 from rankfold.cli._model_source import load_network
-from rankfold.convert import factorized_layers, parse_policy
+from rankfold.convert import parse_policy
 from rankfold.convert._rules import rule_for
-from rankfold.layers import FactorizedLayer
+from rankfold.layers import FormatLayer
 from rankfold.report import (
     Costs,
     Spectrum,
@@ -67,7 +67,7 @@ def inspect_network(config: InspectConfig, console: Console) -> None:
 def _spectra(network: nn.Module) -> list[Spectrum]:
     spectra = []
     for name, layer in layers_of(network).items():
-        if isinstance(layer, FactorizedLayer):
+        if isinstance(layer, FormatLayer):
             kind, modes = layer.dense_class, layer.channel_modes
         else:
             rule = rule_for(layer)
@@ -83,7 +83,7 @@ def _spectra(network: nn.Module) -> list[Spectrum]:
 def _network_costs(network: nn.Module, inputs: tuple[Tensor, ...]) -> list[tuple[str, Costs]]:
     """Of the network as dense layers, and as plain layers where some are factorised."""
     sides = {"dense": rankfold.densify(network)}
-    if any(True for _ in factorized_layers(network)):
+    if any(isinstance(module, FormatLayer) for module in network.modules()):
         sides["folded"] = rankfold.fold(network)
     times = time_networks(list(sides.values()), inputs)
     return [

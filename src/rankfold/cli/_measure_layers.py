@@ -8,7 +8,7 @@ from rankfold.cli._measure import count_flops, count_parameters
 from rankfold.convert import time_layers
 from rankfold.convert._calls import recorded_calls
 from rankfold.convert._rules import rule_for
-from rankfold.layers import FactorizedLayer
+from rankfold.layers import FactorizedLayer, FormatLayer
 from rankfold.ranks import Call
 from rankfold.report import Costs, LayerCosts
 
@@ -20,7 +20,7 @@ def layers_of(network: nn.Module) -> dict[str, nn.Module]:
     return {
         name: module
         for name, module in network.named_modules()
-        if isinstance(module, FactorizedLayer) or rule_for(module) is not None
+        if isinstance(module, FormatLayer) or rule_for(module) is not None
     }
 
 
@@ -43,8 +43,10 @@ def layer_costs(
     for number, (name, layer) in enumerate(layers.items()):
         advance(number, len(layers))
         ranks, sides = None, [layer]
-        if isinstance(layer, FactorizedLayer):
-            ranks = tuple(layer.ranks[mode] for mode in layer.modes)
+        if isinstance(layer, FormatLayer):
+            ranks = layer.ranks
+            if isinstance(layer, FactorizedLayer):
+                ranks = tuple(layer.ranks[mode] for mode in layer.modes)
             sides = [layer.dense().eval(), layer.folded().eval()]
         times = time_layers(sides, calls[layer]) if calls[layer] else None
         found = [

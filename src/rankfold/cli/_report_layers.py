@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from rankfold.cli._measure import count_flops, count_parameters
 from rankfold.convert._calls import recorded_calls
 from rankfold.convert._rules import rule_for
-from rankfold.layers import FactorizedLayer
+from rankfold.layers import FactorizedLayer, FormatLayer
 from rankfold.linalg import left_singular, unfold
 from rankfold.ranks import Call
 from rankfold.report.page import LayerRecord, ModeSpectrum
@@ -33,30 +33,34 @@ def layer_records(network: nn.Module, input_shape: tuple[int, ...]) -> tuple[Lay
     layers = {
         name: module
         for name, module in network.eval().named_modules()
-        if isinstance(module, FactorizedLayer) or rule_for(module) is not None
+        if isinstance(module, FormatLayer) or rule_for(module) is not None
     }
     calls = recorded_calls(network, layers.values(), torch.zeros(1, *input_shape))
     return tuple(_record(name, layer, calls[layer]) for name, layer in layers.items())
 
 
 def _record(name: str, layer: nn.Module, calls: tuple[Call, ...]) -> LayerRecord:
-    if isinstance(layer, FactorizedLayer):
+    if isinstance(layer, FormatLayer):
+        # Of other formats the report knows the ranks, and the spectrum of the dense weight.
+        modes, spectra = (), _dense_spectra(layer.weight)
+        if isinstance(layer, FactorizedLayer):
+            modes = tuple(layer.modes)
+            spectra = _spectra(layer.core, modes, layer.weight_shape)
         return LayerRecord(
             name=name,
             kind=layer.dense_class.__name__,
             shape=layer.weight_shape,
-            modes=tuple(layer.modes),
+            modes=modes,
             ranks=layer.ranks,
             parameters_dense=count_parameters(layer.dense()),
             parameters=count_parameters(layer),
             flops_dense=_flops(layer.dense().eval(), calls),
             flops=_flops(layer.folded().eval(), calls),
-            spectra=_spectra(layer.core, layer.modes, layer.weight_shape),
+            spectra=spectra,
         )
     weight = layer.weight
     assert isinstance(weight, Tensor)
     parameters, flops = count_parameters(layer), _flops(layer, calls)
-    modes = tuple(mode for mode in range(weight.ndim) if mode < 2 and weight.shape[mode] <= _LARGEST)
     return LayerRecord(
         name=name,
         kind=type(layer).__name__,
@@ -67,8 +71,13 @@ def _record(name: str, layer: nn.Module, calls: tuple[Call, ...]) -> LayerRecord
         parameters=parameters,
         flops_dense=flops,
         flops=flops,
-        spectra=_spectra(weight, modes, tuple(weight.shape)),
+        spectra=_dense_spectra(weight),
     )
+
+
+def _dense_spectra(weight: Tensor) -> tuple[ModeSpectrum, ...]:
+    modes = tuple(mode for mode in range(weight.ndim) if mode < 2 and weight.shape[mode] <= _LARGEST)
+    return _spectra(weight, modes, tuple(weight.shape))
 
 
 def _flops(layer: nn.Module, calls: tuple[Call, ...]) -> int | None:

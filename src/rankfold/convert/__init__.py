@@ -10,12 +10,13 @@ from rankfold.convert._latency import Latency
 from rankfold.convert._orthogonalize import OrthogonalizedLayer, orthogonalize
 from rankfold.convert._parity import outputs, relative_difference, same_noise, tensors_in
 from rankfold.convert._policies import POLICIES, PolicyInfo, parse_policy
-from rankfold.convert._rules import RULES, ConversionRule
+from rankfold.convert._rules import FORMATS, RULES, ConversionRule, LayerFormat
 from rankfold.convert._timing import Timings, time_layers
 from rankfold.convert._truncation import PlainTruncation, Truncation, core_energies
 from rankfold.convert._weight_views import weight_groups
 
 __all__ = [
+    "FORMATS",
     "POLICIES",
     "RULES",
     "Budget",
@@ -24,6 +25,7 @@ __all__ = [
     "ConversionRule",
     "ConvertedLayer",
     "Latency",
+    "LayerFormat",
     "OrthogonalizedLayer",
     "PlainTruncation",
     "PolicyInfo",

@@ -11,7 +11,7 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from rankfold.convert._encoders import settle_encoders
 from rankfold.convert._replace import HOOKS, names_by_module, replace_module
-from rankfold.layers import FactorizedLayer, SplitAttention
+from rankfold.layers import FormatLayer, SplitAttention
 
 __all__ = [
     "attention_as_in",
@@ -28,7 +28,7 @@ _PACKED = ("in_proj_weight", "in_proj_bias")
 _PARAMETERS = (*_PACKED, "q_proj_weight", "k_proj_weight", "v_proj_weight", "bias_k", "bias_v")
 # Tensors that only the one or the other has, in any form of its projections.
 _WHOLE = ("in_proj_weight", "q_proj_weight")
-_SPLIT = ("q_proj.weight", "q_proj.core", "q_proj.0.weight")
+_SPLIT = ("q_proj.weight", "q_proj.core", "q_proj.core_0", "q_proj.0.weight")
 
 
 _Change = tuple[list[str], nn.Module, nn.Module]
@@ -43,7 +43,7 @@ def split_attention(model: nn.Module) -> Iterator[None]:
     """
     changes: list[_Change] = [(names, old, SplitAttention(old)) for names, old in _that_can_be_split(model)]
     with _exchanged(
-        model, changes, lambda new: any(isinstance(part, FactorizedLayer) for part in new.children())
+        model, changes, lambda new: any(isinstance(part, FormatLayer) for part in new.children())
     ):
         yield
 
@@ -166,4 +166,4 @@ def _exchanged(model: nn.Module, changes: list[_Change], keep: Callable[[nn.Modu
 
 
 def _has_chains(split: SplitAttention) -> bool:
-    return not all(isinstance(part, nn.Linear | FactorizedLayer) for part in split.projections)
+    return not all(isinstance(part, nn.Linear | FormatLayer) for part in split.projections)

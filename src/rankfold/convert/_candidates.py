@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from rankfold._registry import Registry
 from rankfold.convert._replace import names_by_module
-from rankfold.convert._rules import ConversionRule, reason_to_skip, rule_for
+from rankfold.convert._rules import RULES, ConversionRule, reason_to_skip, rule_for
 from rankfold.convert._select import Selector, selected
-from rankfold.layers import FactorizedLayer
+from rankfold.layers import FormatLayer
 
 __all__ = ["Candidate", "convertible", "find_candidates"]
 
@@ -29,7 +30,7 @@ class Candidate:
     names: list[str]
     rule: ConversionRule
     reason: str | None
-    factorized: FactorizedLayer | None = None
+    factorized: FormatLayer | None = None
 
     @property
     def weight(self) -> Tensor | None:
@@ -42,24 +43,26 @@ def convertible(
     model: nn.Module,
     include: Selector | Sequence[Selector] | None = None,
     exclude: Selector | Sequence[Selector] | None = None,
+    rules: Registry[ConversionRule] = RULES,
 ) -> list[Candidate]:
     """All layers that could be meant; those that are not to be converted have a reason."""
-    candidates = find_candidates(model)
+    candidates = find_candidates(model, rules)
     _apply_selectors(candidates, include, exclude)
     _apply_ties(model, candidates)
     return candidates
 
 
-def find_candidates(model: nn.Module) -> list[Candidate]:
+def find_candidates(model: nn.Module, rules: Registry[ConversionRule] = RULES) -> list[Candidate]:
     """All layers that could be meant, those that cannot be converted with the reason."""
     names = names_by_module(model)
     modules = {name: module for module, aliases in names.items() for name in aliases}
     found = []
     for module, aliases in names.items():
-        rule = rule_for(module)
+        rule = rule_for(module, rules)
+        reason = None if rule is not None else f"this format has no layer for {type(module).__name__}"
+        rule = rule or rule_for(module)
         if rule is None:
             continue
-        reason = None
         for name in aliases:
             path, _, attribute = name.rpartition(".")
             parent = modules[path] if name else None

@@ -20,10 +20,12 @@ class ConvertedLayer:
         name: path of the module in the model.
         kind: name of its ``nn`` class.
         shape: shape of the dense weight.
-        ranks: core dimensions, or None where the layer was left alone.
+        ranks: core dimensions, or the bonds of a TT-matrix, or None where the layer was left alone.
         parameters_before: numbers in the dense weight (bias apart).
-        parameters_after: numbers in core and factors; those of the dense weight where it was left alone.
+        parameters_after: numbers in core and factors, or in all cores; those of the dense weight where it was left
+            alone.
         reason: why the layer was left alone, or None.
+        note: what to know about a layer that was converted, or None.
     """
 
     name: str
@@ -33,6 +35,7 @@ class ConvertedLayer:
     parameters_before: int
     parameters_after: int
     reason: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -92,7 +95,7 @@ class Conversion(Printed):
                 "-" if layer.ranks is None else sizes(layer.ranks),
                 f"{layer.parameters_before:,}",
                 share_left(layer.parameters_before, layer.parameters_after),
-                layer.reason or "",
+                layer.reason or layer.note or "",
             )
             for layer in self.layers
         )

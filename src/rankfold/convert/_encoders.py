@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from rankfold.layers import FactorizedLayer, SplitAttention
+from rankfold.layers import FormatLayer, SplitAttention
 
 __all__ = ["settle_encoders"]
 
@@ -34,13 +34,13 @@ def settle_encoders(model: nn.Module) -> None:
 
 def _has_plain_feed_forward(layer: nn.TransformerEncoderLayer) -> bool:
     parts = [part for name in _FEED_FORWARD if (part := layer._modules.get(name)) is not None]
-    return not any(isinstance(part, FactorizedLayer) or not hasattr(part, "weight") for part in parts)
+    return not any(isinstance(part, FormatLayer) or not hasattr(part, "weight") for part in parts)
 
 
 def _takes_nested_tensors(part: nn.Module) -> bool:
     if isinstance(part, nn.TransformerEncoderLayer):
         return _has_plain_feed_forward(part)
-    return not isinstance(part, FactorizedLayer | SplitAttention)
+    return not isinstance(part, FormatLayer | SplitAttention)
 
 
 def _settle(module: nn.Module, attribute: str, allowed: bool) -> None:

@@ -1,23 +1,23 @@
 """Dense layers of a model -> factorised layers, in place."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from rankfold._errors import ConversionError, NonFiniteError, OptionError
+from rankfold._errors import NonFiniteError, OptionError
 from rankfold.convert._attention import on_split_attention
 from rankfold.convert._candidates import Candidate, convertible
-from rankfold.convert._conversion import Conversion, ConvertedLayer
-from rankfold.convert._encoders import settle_encoders
-from rankfold.convert._parity import outputs, parity_allowed, relative_difference
-from rankfold.convert._replace import replace_module
+from rankfold.convert._conversion import Conversion
+from rankfold.convert._exchange import exchanged
+from rankfold.convert._rules import FORMATS
 from rankfold.convert._select import Selector
 from rankfold.convert._truncation import PlainTruncation, Truncation
+from rankfold.convert._tt_matrix import convert_to_tt_matrix
 from rankfold.convert._weight_views import choose_ranks, layer_options
 from rankfold.layers import FactorizedLayer, require_module
+from rankfold.layers._tt_matrix_layer import CORES
 from rankfold.ranks import Choice, Fraction, RankPolicy, as_policy
 
 __all__ = ["convert_layers", "factorize"]
@@ -32,6 +32,8 @@ def factorize(
     include: Selector | Sequence[Selector] | None = None,
     exclude: Selector | Sequence[Selector] | None = None,
     modes: Modes = None,
+    format: str = "tucker",
+    cores: int | None = None,
     rescale: bool = False,
     example_inputs: Any = None,
 ) -> Conversion:
@@ -46,11 +48,18 @@ def factorize(
     Arguments:
         model: any module; its layers are replaced, its other parameters and buffers are not touched.
         rank: a rank policy, a whole number (:class:`rankfold.Fixed`) or a float (:class:`rankfold.Fraction`).
-            For a policy that measures, as :class:`rankfold.Latency` does, the model is run once.
+            For a policy that measures, as :class:`rankfold.Latency` does, the model is run once. With ``tt_matrix``
+            the ranks are those of the bonds, and :class:`rankfold.Tolerance` and :class:`rankfold.Latency` (in powers
+            of two) are the policies that may look at weights.
         include: regular expressions for whole module names, or module classes; None means every layer.
         exclude: likewise, the layers to leave alone.
         modes: modes of convolution weights to factorise: None for the two channel modes, ``'all'``, or a tuple.
-        rescale: keep the norm of each weight by scaling its core; for networks about to be trained from scratch.
+        format: how weights are written, a name in :data:`rankfold.convert.FORMATS`. A ``tt_matrix``
+            (:class:`rankfold.TTMatrix`) stands for linear layers and embeddings; it is small rather than fast, and the
+            table says how many multiplications its contraction takes. :class:`rankfold.TDLRT` trains its cores by the
+            inner optimiser, at fixed ranks.
+        cores: with ``tt_matrix``, the number of factors that rows and columns are split into, 2 or more; None is 3.
+        rescale: keep the norm of each weight by scaling it; for networks about to be trained from scratch.
         example_inputs: a tensor, a tuple of arguments or a mapping of keyword arguments for the model. If given,
             the model is run on it and must agree with its own dense reconstruction.
 
@@ -60,7 +69,8 @@ def factorize(
 
     Raises:
         SelectorError: a selector that matches no layer.
-        OptionError: a rank that is neither policy nor number in range.
+        OptionError: a rank that is neither policy nor number in range, or an unknown format, or options that it does
+            not take.
         NonFiniteError: a weight holds NaN or infinity.
         ConversionError: the parity check failed; the model is as it was.
 
@@ -70,8 +80,28 @@ def factorize(
         >>> conversion = factorize(model, 5)
         >>> [row.ranks for row in conversion], type(model[0]).__module__
         ([(5, 5), (5, 5)], 'rankfold.layers._linear')
+        >>> factorize(nn.Sequential(nn.Linear(64, 64)), 2, format="tt_matrix")
+        <Conversion: 1 of 1 layers factorised, 96.9% fewer parameters in them; print shows them>
     """
     require_module(model, "factorize")
+    if FORMATS[format].name == "tt_matrix":
+        if modes is not None:
+            raise OptionError(
+                f"factorize: got modes {modes!r} for format 'tt_matrix', which splits rows and columns; pass cores."
+            )
+        return convert_to_tt_matrix(
+            model,
+            as_policy(rank),
+            CORES if cores is None else cores,
+            include=include,
+            exclude=exclude,
+            rescale=rescale,
+            example_inputs=example_inputs,
+        )
+    if cores is not None:
+        raise OptionError(
+            f"factorize: got {cores} cores for format {format!r}; leave cores out, or pass format='tt_matrix'."
+        )
     return convert_layers(
         model,
         as_policy(rank),
@@ -106,18 +136,7 @@ def convert_layers(
     chosen_modes = tuple(modes) if modes is not None and not isinstance(modes, str) else modes
     for group, choice in choose_ranks(model, candidates, policy, chosen_modes, truncation):
         _build(group, choice, truncation, rescale)
-    before = None if example_inputs is None else outputs(model, example_inputs)
-    _swap(model, candidates)
-    conversion = Conversion(tuple(_row(candidate) for candidate in candidates))
-    if before is None:
-        return conversion
-    try:
-        return _checked(model, candidates, conversion, example_inputs, before)
-    except BaseException:
-        for candidate in candidates:
-            if candidate.factorized is not None:
-                replace_module(model, candidate.names, candidate.factorized, candidate.module)
-        raise
+    return exchanged(model, candidates, example_inputs)
 
 
 def _build(group: list[Candidate], choice: Choice, truncation: Truncation, rescale: bool) -> None:
@@ -145,53 +164,3 @@ def _assign(
     except NonFiniteError as error:
         raise NonFiniteError(f"layer {group[0].names[0]!r}: {error}") from error
     layer.assign_approximation(tucker, weight, rescale=rescale)
-
-
-def _swap(model: nn.Module, candidates: list[Candidate]) -> None:
-    for candidate in candidates:
-        if candidate.factorized is not None:
-            replace_module(model, candidate.names, candidate.module, candidate.factorized)
-    settle_encoders(model)
-
-
-def _row(candidate: Candidate) -> ConvertedLayer:
-    weight = candidate.weight
-    before = 0 if weight is None else weight.numel()
-    layer = candidate.factorized
-    return ConvertedLayer(
-        name=candidate.names[0],
-        kind=type(candidate.module).__name__,
-        shape=() if weight is None else tuple(weight.shape),
-        ranks=None if layer is None else layer.ranks,
-        parameters_before=before,
-        parameters_after=before if layer is None else layer.tucker.num_parameters,
-        reason=candidate.reason,
-    )
-
-
-def _checked(
-    model: nn.Module,
-    candidates: list[Candidate],
-    conversion: Conversion,
-    example_inputs: Any,
-    before: list[Tensor],
-) -> Conversion:
-    after = outputs(model, example_inputs)
-    converted = [candidate for candidate in candidates if candidate.factorized is not None]
-    for candidate in converted:
-        assert candidate.factorized is not None
-        replace_module(model, candidate.names, candidate.factorized, candidate.factorized.dense())
-    try:
-        reconstructed = outputs(model, example_inputs)
-    finally:
-        for candidate in converted:
-            assert candidate.factorized is not None
-            for name in candidate.names:
-                model.set_submodule(name, candidate.factorized)
-    error, allowed = relative_difference(after, reconstructed), parity_allowed(model, len(converted))
-    if not error <= allowed:
-        raise ConversionError(
-            f"factorize: the factorised model differs from its dense reconstruction by {error:.1e} (allowed is "
-            f"{allowed:.1e}), the model is unchanged; exclude layers to find the one that reads its weight otherwise."
-        )
-    return replace(conversion, parity_error=error, output_change=relative_difference(after, before))

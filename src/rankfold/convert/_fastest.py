@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from rankfold.convert import _timing
-from rankfold.layers import FactorizedLayer
+from rankfold.layers import FormatLayer
 from rankfold.ranks import Call
 
 __all__ = ["FastestForm"]
@@ -20,7 +20,7 @@ class FastestForm:
     def __init__(self) -> None:
         self._known: list[tuple[str, tuple[Call, ...], int]] = []
 
-    def __call__(self, layer: FactorizedLayer, calls: tuple[Call, ...]) -> nn.Module:
+    def __call__(self, layer: FormatLayer, calls: tuple[Call, ...]) -> nn.Module:
         """The dense layer, unless a chain is measurably faster.
 
         Arguments:
@@ -33,7 +33,8 @@ class FastestForm:
         chains = [index for index, form in enumerate(forms) if isinstance(form, nn.Sequential)]
         if not chains:
             return forms[0]
-        alike = f"{layer.core.dtype} {layer.modes} {layer!r}"
+        modes = getattr(layer, "modes", None)
+        alike = f"{layer.leading.dtype} {modes} {layer!r}"
         for description, known_calls, index in self._known:
             if (description, known_calls) == (alike, calls):
                 return forms[index]

@@ -11,13 +11,13 @@ from rankfold.convert._attention import join_attention
 from rankfold.convert._calls import recorded_calls
 from rankfold.convert._fastest import FastestForm
 from rankfold.convert._replace import names_by_module, replace_module
-from rankfold.layers import FactorizedLayer, require_module
+from rankfold.layers import FactorizedLayer, FormatLayer, require_module
 
 __all__ = ["densify", "factorized_layers", "fold", "fold_in_place"]
 
 
 def factorized_layers(model: nn.Module) -> Iterator[tuple[str, FactorizedLayer]]:
-    """The factorised layers of a model by name; of layers that share their weight only the first."""
+    """The layers over a Tucker tensor in a model by name; of layers that share their weight only the first."""
     seen: set[int] = set()
     for name, module in model.named_modules():
         if isinstance(module, FactorizedLayer) and id(module.core) not in seen:
@@ -29,7 +29,8 @@ def fold(model: nn.Module, *, example_inputs: Any = None) -> nn.Module:
     """Copy a model with every factorised layer written as plain ``nn`` layers of the same function.
 
     Each layer becomes the chain of plain layers with the fewest parameters: factors are absorbed into the core
-    where that saves, down to one dense layer where low rank saves nothing. With example inputs it becomes what
+    where that saves, down to one dense layer where low rank saves nothing. A TT-matrix becomes one dense layer, for
+    no chain of ``nn`` layers contracts it. With example inputs it becomes what
     is fastest on this machine instead: the dense layer, unless a chain is measurably faster on what the layer is
     given. The result neither needs nor imports this library, except for one module: ``nn.MultiheadAttention`` has
     no room for chains, so attention with a factorised projection stays a :class:`rankfold.layers.SplitAttention`
@@ -60,7 +61,7 @@ def fold(model: nn.Module, *, example_inputs: Any = None) -> nn.Module:
     result = copy.deepcopy(model)
     if example_inputs is None:
         return _replaced(result, lambda layer: layer.folded(), smallest=True)
-    layers = [module for module in result.modules() if isinstance(module, FactorizedLayer)]
+    layers = [module for module in result.modules() if isinstance(module, FormatLayer)]
     calls, fastest = recorded_calls(result, layers, example_inputs), FastestForm()
     return _replaced(
         result, lambda layer: fastest(layer, calls[layer]) if calls[layer] else layer.folded(), smallest=False
@@ -99,13 +100,13 @@ def densify(model: nn.Module) -> nn.Module:
 
 
 def _replaced(
-    model: nn.Module, plain_form: Callable[[FactorizedLayer], nn.Module], *, smallest: bool
+    model: nn.Module, plain_form: Callable[[FormatLayer], nn.Module], *, smallest: bool
 ) -> nn.Module:
     names = names_by_module(model)
-    groups: dict[int, list[FactorizedLayer]] = {}
+    groups: dict[int, list[FormatLayer]] = {}
     for module in names:
-        if isinstance(module, FactorizedLayer):
-            groups.setdefault(id(module.core), []).append(module)
+        if isinstance(module, FormatLayer):
+            groups.setdefault(id(module.leading), []).append(module)
     for layers in groups.values():
         plain = [plain_form(layer) for layer in layers]
         _share_weights(plain)

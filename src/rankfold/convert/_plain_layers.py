@@ -8,7 +8,7 @@ from torch.nn.utils import parametrize
 
 from rankfold._errors import OptionError
 from rankfold.convert._select import Selector, selected
-from rankfold.layers import FactorizedLayer, require_module
+from rankfold.layers import FormatLayer, require_module
 
 __all__ = ["plain_layers"]
 
@@ -60,7 +60,7 @@ def _has_own_weight(module: nn.Module, holds: Callable[[Tensor], bool]) -> bool:
     weight = module._parameters.get("weight")
     return (
         weight is not None
-        and not isinstance(module, FactorizedLayer | parametrize.ParametrizationList)
+        and not isinstance(module, FormatLayer | parametrize.ParametrizationList)
         and not isinstance(weight, UninitializedParameter)
         and weight.ndim >= 2
         and weight.is_floating_point()

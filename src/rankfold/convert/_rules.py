@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +14,13 @@ from rankfold import layers
 from rankfold._registry import Registry
 from rankfold.convert._attention import reason_not_to_split
 from rankfold.formats import full_ranks
-from rankfold.layers import FactorizedLayer
 
 __all__ = [
+    "FORMATS",
     "RULES",
+    "TT_MATRIX_RULES",
     "ConversionRule",
+    "LayerFormat",
     "reason_to_skip",
     "rule_for",
 ]
@@ -31,7 +34,7 @@ class ConversionRule:
         name: name of the dense class.
         dense: the dense class, matched exactly: a subclass may compute something else. None for a class of another
             library, which is known by its name and its looks, for that library need not be installed.
-        layer: the factorised class.
+        layer: the class over a format, a :class:`rankfold.layers.FormatLayer`.
         reason: gives the reason why a module of this class cannot be converted, or None if it can.
         selectable_modes: whether the caller chooses the modes (convolutions), or they are fixed.
         looks: whether a module of the right name is what is meant.
@@ -39,7 +42,7 @@ class ConversionRule:
 
     name: str
     dense: type[nn.Module] | None
-    layer: type[FactorizedLayer]
+    layer: type[Any]
     reason: Callable[[nn.Module], str | None] = lambda module: None
     selectable_modes: bool = False
     looks: Callable[[nn.Module], bool] = lambda module: True
@@ -115,9 +118,59 @@ RULES: Registry[ConversionRule] = Registry(
 )
 
 
-def rule_for(module: nn.Module) -> ConversionRule | None:
+def _tt_matrix_embedding_reason(module: nn.Module) -> str | None:
+    assert isinstance(module, nn.Embedding)
+    if module.sparse:
+        return "sparse gradients: every core belongs to many rows"
+    if module.padding_idx is not None:
+        return "a padding row: in a TT-matrix it shares its factors with other rows and could not stay zero"
+    return None
+
+
+TT_MATRIX_RULES: Registry[ConversionRule] = Registry(
+    "conversion rule",
+    ConversionRule("Linear", nn.Linear, layers.TTMatrixLinear),
+    ConversionRule("Embedding", nn.Embedding, layers.TTMatrixEmbedding, _tt_matrix_embedding_reason),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFormat:
+    """A format that the weights of layers can be written in.
+
+    Arguments:
+        name: as ``factorize(model, format=name)`` takes it.
+        rules: the layers that it can stand for.
+        summary: what it is.
+        source: where it is from.
+    """
+
+    name: str
+    rules: Registry[ConversionRule]
+    summary: str
+    source: str
+
+
+FORMATS: Registry[LayerFormat] = Registry(
+    "layer format",
+    LayerFormat(
+        "tucker",
+        RULES,
+        "a core and one factor for each of some modes; trained along the manifold by TDLRT, folds to faster layers",
+        "Tucker 1966",
+    ),
+    LayerFormat(
+        "tt_matrix",
+        TT_MATRIX_RULES,
+        "rows and columns split into factors, one core for each pair; the smallest, trained by any optimiser",
+        "Novikov et al. 2015",
+    ),
+)
+
+
+def rule_for(module: nn.Module, rules: Registry[ConversionRule] = RULES) -> ConversionRule | None:
     """The rule whose dense class the module is an instance of (a subclass counts, to be listed with a reason)."""
-    return next((rule for rule in RULES.values() if rule.applies(module)), None)
+    return next((rule for rule in rules.values() if rule.applies(module)), None)
 
 
 def reason_to_skip(

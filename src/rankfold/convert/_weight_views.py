@@ -15,7 +15,7 @@ from rankfold.convert._candidates import Candidate
 from rankfold.convert._truncation import Truncation
 from rankfold.ranks import Call, Choice, Form, LayerUse, MeasuredPolicy, RankPolicy, WeightView
 
-__all__ = ["choose_ranks", "layer_options", "weight_groups"]
+__all__ = ["Group", "choose_ranks", "layer_options", "reached", "weight_groups"]
 
 Group = list[Candidate]
 
@@ -48,7 +48,7 @@ def choose_ranks(
     if isinstance(policy, MeasuredPolicy) and policy.example_inputs is not None:
         layers = [candidate.module for group in groups for candidate in group]
         calls = recorded_calls(model, layers, policy.example_inputs, training=policy.training)
-        groups = _reached(model, groups, calls, policy.training)
+        groups = reached(model, groups, calls, policy.training)
     for group in groups:
         for candidate in group:
             candidate.reason = truncation.reason(group)
@@ -107,11 +107,12 @@ def weight_groups(candidates: Sequence[Candidate]) -> list[Group]:
     return list(groups.values())
 
 
-def _reached(
+def reached(
     model: nn.Module, groups: list[Group], calls: dict[nn.Module, tuple[Call, ...]], training: bool
 ) -> list[Group]:
+    """The groups that example inputs reach; the layers of the others get the reason."""
     read = set() if training else joined_projections(model)
-    reached = []
+    found = []
     for group in groups:
         reason = None
         if any(candidate.module in read for candidate in group):
@@ -119,10 +120,10 @@ def _reached(
         elif not any(calls[candidate.module] for candidate in group):
             reason = "kept dense: the example inputs never reach it"
         else:
-            reached.append(group)
+            found.append(group)
         for candidate in group:
             candidate.reason = reason
-    return reached
+    return found
 
 
 def _view(

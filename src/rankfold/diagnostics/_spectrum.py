@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from rankfold._checks import check_tensors
 from rankfold._errors import NonFiniteError, OptionError, ShapeError
 from rankfold.convert import RULES
-from rankfold.layers import FactorizedLayer, require_module
+from rankfold.layers import FactorizedLayer, FormatLayer, require_module
 from rankfold.linalg import left_singular, unfold
 
 __all__ = ["Spectrum", "spectrum", "weight_spectra"]
@@ -98,8 +98,8 @@ def spectrum(tensor: Tensor, mode: int = 0, *, name: str = "") -> Spectrum:
 def weight_spectra(model: nn.Module) -> tuple[Spectrum, ...]:
     """The spectra of all weights of linear, convolution and embedding layers, dense or factorised.
 
-    Matrices have one spectrum, other weights one for each of their channel modes. Of factorised layers only the small
-    core is decomposed.
+    Matrices have one spectrum, other weights one for each of their channel modes. Of Tucker layers only the small core
+    is decomposed.
 
     Arguments:
         model: any module.
@@ -120,7 +120,9 @@ def weight_spectra(model: nn.Module) -> tuple[Spectrum, ...]:
     for name, module in model.named_modules():
         if isinstance(module, FactorizedLayer):
             found += _of_factors(name, module)
-        elif any(rule.dense is not None and type(module) is rule.dense for rule in RULES.values()):
+        elif isinstance(module, FormatLayer) or any(
+            rule.dense is not None and type(module) is rule.dense for rule in RULES.values()
+        ):
             weight = module.weight
             assert isinstance(weight, Tensor)
             found += [

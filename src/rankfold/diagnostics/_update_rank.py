@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from rankfold._errors import OptionError
 from rankfold.convert import RULES
 from rankfold.diagnostics._spectrum import Spectrum, spectrum
-from rankfold.layers import FactorizedLayer, require_module
+from rankfold.layers import FormatLayer, require_module
 
 __all__ = ["UpdateRank", "suggested_ranks"]
 
@@ -111,7 +111,7 @@ def suggested_ranks(spectra: Sequence[Spectrum], energy: float = 0.99) -> dict[s
 def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     for name, module in model.named_modules():
         dense = any(rule.dense is not None and type(module) is rule.dense for rule in RULES.values())
-        if dense or isinstance(module, FactorizedLayer):
+        if dense or isinstance(module, FormatLayer):
             weight = module.weight
             assert isinstance(weight, Tensor)
             yield name, weight.detach()

@@ -12,6 +12,7 @@ from rankfold.formats._tt_matrix import TTMatrix
 from rankfold.formats._tt_matrix_contract import contracted, contracted_parts, merged_core
 from rankfold.formats._tt_matrix_plan import Contraction, Group, cores_of, plan_contraction
 from rankfold.formats._tt_matrix_sizes import check_sizes, core_shapes, full_bonds, plan_modes
+from rankfold.formats._tt_refine import haar_isometry
 from rankfold.formats._tucker import Tucker, pad_core
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "feasible_ranks",
     "full_bonds",
     "full_ranks",
+    "haar_isometry",
     "merged_core",
     "pad_core",
     "plan_contraction",

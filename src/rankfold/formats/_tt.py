@@ -12,6 +12,8 @@ from rankfold._errors import OptionError
 from rankfold.formats._checks import as_tensor, check_dense, check_one_of, check_train, ranks_within
 from rankfold.formats._format import Format
 from rankfold.formats._scale import scaled, shifted
+from rankfold.formats._shapes import checked_modes
+from rankfold.formats._tt_refine import coarsened, refined
 from rankfold.formats._tt_sweeps import left_to_right, right_to_left, split_dense, truncated
 from rankfold.formats._tucker import Tucker
 
@@ -167,6 +169,60 @@ class TT(Format):
         root = (norms.prod() * torch.exp2(exponent - whole * self.order)) ** (1 / self.order)
         cores = [shifted(core * (root / norm), whole) for core, norm in zip(value.cores, norms, strict=True)]
         return TT(tuple(core.to(self.dtype) for core in cores))
+
+    def refine(self, isometry: Tensor, modes: Sequence[int] | None = None) -> "TT":
+        """The tensor on a finer grid: some modes become two each, ``x_su = sum_t x_t U_tsu``.
+
+        What the tensor gives on coarse features, the result gives on fine ones, exactly up to rounding. A bond inside
+        a pair is at most the smaller of its neighbors times the size of a fine mode.
+
+        Arguments:
+            isometry: ``(n_k, s, u)``, such as :func:`rankfold.formats.haar_isometry`.
+            modes: the modes to refine; None means all.
+
+        Returns:
+            A :class:`TT` with one more mode for each refined one.
+
+        Raises:
+            ShapeError: an isometry that does not fit a mode, or modes that are none.
+
+        Reference:
+            Reyes and Stoudenmire 2020, "A multi-scale tensor network architecture for classification and regression".
+
+        Example:
+            >>> import torch
+            >>> from rankfold.formats import haar_isometry
+            >>> t = TT((torch.ones(1, 2, 3), torch.ones(3, 2, 1)))
+            >>> fine = t.refine(haar_isometry(torch.float32))
+            >>> fine.shape, torch.allclose(fine.coarsen(haar_isometry(torch.float32)).to_dense(), t.to_dense())
+            ((2, 2, 2, 2), True)
+        """
+        return TT(tuple(refined(self.cores, isometry, checked_modes("TT.refine", modes, self.order))))
+
+    def coarsen(self, isometry: Tensor, modes: Sequence[int] | None = None) -> "TT":
+        """The tensor on a coarser grid: pairs of modes become one each, ``x_t = sum_su U_tsu x_su``.
+
+        The projection that undoes :meth:`refine` with the same isometry.
+
+        Arguments:
+            isometry: ``(t, n_k, n_{k+1})``, with orthonormal rows as a matrix ``t x (n_k n_{k+1})``.
+            modes: the first mode of each pair; None means 0, 2, 4, ...
+
+        Returns:
+            A :class:`TT` with one mode less for each pair, and two modes at least.
+
+        Raises:
+            ShapeError: an isometry that does not fit a pair, pairs that overlap, or a mode without another.
+
+        Example:
+            >>> import torch
+            >>> from rankfold.formats import haar_isometry
+            >>> t = TT((torch.ones(1, 2, 3), torch.ones(3, 2, 3), torch.ones(3, 5, 1)))
+            >>> t.coarsen(haar_isometry(torch.float32), modes=[0]).shape
+            (2, 5)
+        """
+        firsts = range(0, self.order, 2) if modes is None else modes
+        return TT(tuple(coarsened(self.cores, isometry, checked_modes("TT.coarsen", firsts, self.order))))
 
     def truncate(self, *, tolerance: float | None = None, ranks: int | Sequence[int] | None = None) -> "TT":
         """TT rounding: lower ranks within an error, in canonical form.

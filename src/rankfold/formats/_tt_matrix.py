@@ -35,7 +35,7 @@ class TTMatrix(Format):
 
     Reference:
         Oseledets 2010, "Approximation of 2^d x 2^d matrices using tensor decomposition"; Novikov et al. 2015,
-        "Tensorizing neural networks", section 3.
+        "Tensorizing neural networks".
 
     Example:
         >>> import torch
@@ -261,7 +261,7 @@ class TTMatrix(Format):
             NonFiniteError: the matrix holds NaN or infinity.
 
         Reference:
-            Oseledets 2010, "Approximation of 2^d x 2^d matrices using tensor decomposition", section 2.
+            Oseledets 2010, "Approximation of 2^d x 2^d matrices using tensor decomposition".
 
         Example:
             >>> import torch

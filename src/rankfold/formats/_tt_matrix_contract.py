@@ -37,7 +37,7 @@ def contracted_parts(
 ) -> Tensor:
     """As :func:`contracted`, with groups of cores that are multiplied already, each with its first and last core."""
     state = rows.reshape(rows.shape[0], *(core.shape[2] for core in cores))
-    labels: list[_Label] = [("row", 0), *(("in", k) for k in range(len(cores)))]
+    labels: list[_Label] = [("row", 0), *[("in", k) for k in range(len(cores))]]
     for part, first, last in parts:
         inner = [core.shape[2] for core in cores[first : last + 1]]
         part = part.unflatten(2, inner)
@@ -55,8 +55,8 @@ def contracted_parts(
         axes = [labels.index(label) for label in shared], [own.index(label) for label in shared]
         state = torch.tensordot(state, part, axes)  # pyright: ignore[reportArgumentType]
         labels = [label for label in (*labels, *own) if label not in shared]
-    outputs = [labels.index(("out", first)) for _, first, _ in sorted(parts, key=lambda part: part[1])]
-    return state.permute(0, *outputs).reshape(rows.shape[0], prod(core.shape[1] for core in cores))
+    outputs = [labels.index(("out", first)) for first in sorted([first for _, first, _ in parts])]
+    return state.permute(0, *outputs).reshape(rows.shape[0], prod([core.shape[1] for core in cores]))
 
 
 def merged_core(cores: Sequence[Tensor], group: Group) -> Tensor:

@@ -94,7 +94,7 @@ def full_bonds(out_sizes: Sequence[int], in_sizes: Sequence[int]) -> tuple[int, 
         ``min(prod_{m <= k} o_m i_m, prod_{m > k} o_m i_m)`` for each bond.
 
     Reference:
-        Oseledets 2011, "Tensor-train decomposition", section 2.
+        Oseledets 2011, "Tensor-train decomposition".
 
     Example:
         >>> full_bonds((4, 4, 4, 4, 3), (4, 4, 4, 4, 3))

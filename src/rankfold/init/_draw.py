@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from rankfold.formats import Format
-from rankfold.layers import FactorizedLayer
+from rankfold.layers import FormatLayer
 
 __all__ = ["dense_draw", "normal_draw", "own_std", "scaled_to"]
 
 
 def own_std(layer: nn.Module) -> float:
     """Standard deviation that the plain layer draws its weight with: 1 of a table, else ``1 / sqrt(3 fan_in)``."""
-    if isinstance(layer, FactorizedLayer):
+    if isinstance(layer, FormatLayer):
         return layer._weight_variance() ** 0.5
     if isinstance(layer, nn.Embedding | nn.EmbeddingBag):
         return 1.0

@@ -7,14 +7,14 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from rankfold._errors import OptionError
-from rankfold.layers import FactorizedLayer
+from rankfold.layers import FormatLayer
 
 __all__ = ["checked_layers", "scale_weight", "scaled_parameter"]
 
 
 def scaled_parameter(layer: nn.Module) -> nn.Parameter:
-    """The parameter that the weight of a layer is proportional to: the core of a Tucker layer, else the weight."""
-    parameter = layer._parameters["core" if isinstance(layer, FactorizedLayer) else "weight"]
+    """A parameter that the weight of a layer is proportional to: the core or the first core, else the weight."""
+    parameter = layer._parameters[_name(layer)]
     assert parameter is not None
     return parameter
 
@@ -44,7 +44,7 @@ def checked_layers(where: str, layers: Sequence[nn.Module], least: int) -> list[
         raise OptionError(f"{where}: got {len(listed)} layers; pass {least} or more, first to last.")
     seen: set[int] = set()
     for number, layer in enumerate(listed):
-        name = "core" if isinstance(layer, FactorizedLayer) else "weight"
+        name = _name(layer)
         parameter = layer._parameters.get(name) if isinstance(layer, nn.Module) else None
         if parameter is None or parameter.ndim < 2 or parametrize.is_parametrized(layer, name):
             raise OptionError(
@@ -57,3 +57,7 @@ def checked_layers(where: str, layers: Sequence[nn.Module], least: int) -> list[
             )
         seen.add(id(parameter))
     return listed
+
+
+def _name(layer: nn.Module) -> str:
+    return next(iter(layer.parts)) if isinstance(layer, FormatLayer) else "weight"

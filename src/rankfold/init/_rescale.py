@@ -55,7 +55,7 @@ def rescale_layers(
     too small it helps, as any larger rate for early layers does.
 
     Arguments:
-        layers: two or more, first to last; plain or Tucker layers.
+        layers: two or more, first to last; plain or factorised layers.
         alpha: base of the factors, over 0. Counted from the middle outwards, layer n gets ``alpha^-n`` before it and
             ``alpha^n`` after it; of an odd number the middle one stays as it is.
         schedule: ``'ramp'`` for that, or ``'step'`` with n = 1 for all.

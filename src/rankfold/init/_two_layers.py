@@ -7,7 +7,7 @@ from torch import nn
 
 from rankfold._checks import check_generator, check_positive
 from rankfold.init._layer_weights import checked_layers, scaled_parameter
-from rankfold.layers import FactorizedLayer
+from rankfold.layers import FormatLayer
 
 __all__ = ["initialize_two_layers"]
 
@@ -22,7 +22,7 @@ def initialize_two_layers(
     the lazy regime, in which a wide network interpolates with features that stay as drawn, and generalises worse.
 
     Arguments:
-        first, second: plain or Tucker layers; their biases become zero.
+        first, second: plain or factorised layers; their biases become zero.
         ratio: deviation of the second layer relative to He's, over 0; the first gets He's divided by it.
         generator: source of the random numbers; None is torch's global one.
 
@@ -47,16 +47,16 @@ def initialize_two_layers(
     deviations = []
     for layer, share in zip(layers, (1 / ratio, ratio), strict=True):
         parameter = scaled_parameter(layer)
-        if isinstance(layer, FactorizedLayer):
+        if isinstance(layer, FormatLayer):
             fan_in, size = layer._fan_in(), prod(layer.weight_shape)
             layer.reset_parameters(generator)
-            norm = torch.linalg.vector_norm(parameter)
+            norm = layer.value.norm()
         else:
             fan_in, size, norm = prod(parameter.shape[1:]), 0, None
         std = sqrt(2 / fan_in) * share
         if norm is None:
             parameter.normal_(0, std, generator=generator)
-        else:  # with orthonormal factors the norm of the weight is that of the core
+        else:
             parameter.mul_(std * sqrt(size) / norm)
         bias = layer._parameters.get("bias")
         if bias is not None:

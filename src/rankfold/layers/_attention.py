@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rankfold._errors import OptionError, ShapeError
 from rankfold.layers._attention_masks import merged_mask
-from rankfold.layers._base import FactorizedLayer
+from rankfold.layers._format_layer import FormatLayer
 
 __all__ = ["SplitAttention"]
 
@@ -227,6 +227,6 @@ def _linear(weight: nn.Parameter | None, bias: nn.Parameter | None) -> nn.Linear
 
 
 def _as_linear(projection: nn.Module) -> nn.Linear:
-    linear = projection.dense() if isinstance(projection, FactorizedLayer) else projection
+    linear = projection.dense() if isinstance(projection, FormatLayer) else projection
     assert isinstance(linear, nn.Linear)
     return linear

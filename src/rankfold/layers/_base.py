@@ -1,10 +1,10 @@
-"""What all factorised layers share: parameters, initialisation, state, and the ways in and out.
+"""What the layers over a Tucker tensor share: parameters, initialisation, execution, and the ways in and out.
 
 The weight of a layer is ``Tucker(core, factors)``; core and factors are parameters named ``core`` and
 ``factor_<mode>``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any, ClassVar, Self
 
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from rankfold._errors import RankError
 from rankfold.formats import Tucker, checked_modes, checked_ranks
 from rankfold.layers._chain import Chain, run_chain
-from rankfold.layers._execution import Execution, Sizes, cheapest_sides, sides_of
+from rankfold.layers._execution import EXECUTIONS, Execution, Sizes, cheapest_sides, sides_of
+from rankfold.layers._format_layer import FormatLayer, normal_like
 from rankfold.layers._machine import machine_for
 from rankfold.layers._merged import MergedCore
 from rankfold.layers._one_pass import OnePass
@@ -31,23 +32,17 @@ _MOST_CHOICES = 256
 RankLike = int | Sequence[int] | Callable[[Sequence[int], Sequence[int]], tuple[int, ...]]
 
 
-class FactorizedLayer(nn.Module):
+class FactorizedLayer(FormatLayer):
     """Base of the layers whose weight is a Tucker tensor.
 
     A subclass names the ``nn`` class it stands for and that class's constructor arguments, gives the shape of
     the weight, and computes the forward and the plain layers it folds to.
     """
 
-    #: The class it stands for; where several do, that of the layer it was made from.
-    dense_class: type[nn.Module]
-    #: Constructor arguments of ``dense_class``, which are attributes of both classes (``bias`` and ``modes`` apart).
-    dense_arguments: ClassVar[tuple[str, ...]]
+    executions: ClassVar[tuple[str, ...]] = EXECUTIONS
     #: Whether the core lies in memory with its input ranks last.
     channels_last: ClassVar[bool] = False
     core: nn.Parameter
-    bias: nn.Parameter | None
-    #: The modes of the weight that face input and output.
-    channel_modes: ClassVar[tuple[int, int]] = (1, 0)
     #: Whether factors may be multiplied into the core before a call.
     mergeable: ClassVar[bool] = True
     groups: int = 1
@@ -58,9 +53,6 @@ class FactorizedLayer(nn.Module):
     one_pass: OnePass | None = None
     #: Compute hidden values anew in the backward, which takes time and saves memory.
     recompute: bool = False
-    #: What a forward makes of the weight before it uses it, such as dropping ranks at random; a submodule, if there is
-    #: one. It gives a Tucker value with the same factors, or the value itself where it does nothing.
-    perturb: nn.Module
 
     def _create(
         self,
@@ -98,6 +90,16 @@ class FactorizedLayer(nn.Module):
         return {mode: parameters[f"factor_{mode}"] for mode in self.modes}
 
     @property
+    def parts(self) -> dict[str, nn.Parameter]:
+        """The core, then the factors."""
+        return {"core": self.core, **{f"factor_{mode}": factor for mode, factor in self.factors.items()}}
+
+    @property
+    def value(self) -> Tucker:
+        """The weight as a format: :attr:`tucker`."""
+        return self.tucker
+
+    @property
     def tucker(self) -> Tucker:
         """The weight as a format, sharing the live parameters."""
         factors = self.factors
@@ -108,23 +110,14 @@ class FactorizedLayer(nn.Module):
         """Rank of each mode; n_i where mode i is not factorised."""
         return tuple(self.core.shape)
 
-    @property
-    def weight(self) -> Tensor:
-        """The dense weight, multiplied out anew at each access, for code that reads it; writing to it has no effect."""
-        return self.tucker.to_dense()
-
-    @property
-    def weight_shape(self) -> tuple[int, ...]:
-        """Shape of the dense weight."""
-        return self.tucker.shape
-
     # -- the forward -----------------------------------------------------------------------------------
 
     def _run(self, input: Tensor, *details: Any) -> Tensor:
         """Apply the layer to a batch, in the way that is fastest or asked for."""
         sides = self._sides(input)
         chain = self._chain(sides, *details)
-        perturbed = self._perturbed_core()
+        changed: Any = self._perturbed()
+        perturbed = None if changed is None else changed.core
         core, inner, outer = self._tensors(sides, input, perturbed)
         tensors = [input, core, self.bias, inner, outer]
         device = input.device.type
@@ -134,15 +127,6 @@ class FactorizedLayer(nn.Module):
         # The gradient of a core that is not the parameter itself is of no use to a step that widens the parameter.
         one_pass = self.one_pass if perturbed is None else None
         return run_chain(chain, *tensors, one_pass=one_pass, recompute=self.recompute)  # pyright: ignore
-
-    def _perturbed_core(self) -> Tensor | None:
-        """The core that takes the place of the stored one in this call, or None."""
-        perturb = self._modules.get("perturb")
-        if perturb is None:
-            return None
-        value = self.tucker
-        result = perturb(value)
-        return None if result is value else result.core
 
     def _tensors(
         self, sides: tuple[int, ...], input: Tensor, perturbed: Tensor | None
@@ -234,23 +218,16 @@ class FactorizedLayer(nn.Module):
             generator: source of the random numbers; None is torch's global one.
         """
         for factor in self.factors.values():
-            work = _normal_like(factor, generator)
+            work = normal_like(factor, generator)
             if work.shape[0] >= work.shape[1]:
                 work = orthonormalize(work)
             factor.copy_(work)
-        core = _normal_like(self.core, generator)
+        core = normal_like(self.core, generator)
         norm = (self._weight_variance() * prod(self.weight_shape)) ** 0.5
         self.core.copy_(core * (norm / torch.linalg.vector_norm(core)))
         if self.bias is not None:
             bound = self._fan_in() ** -0.5
             self.bias.uniform_(-bound, bound, generator=generator)
-
-    def _fan_in(self) -> int:
-        return max(prod(self.weight_shape[1:]), 1)
-
-    def _weight_variance(self) -> float:
-        # nn.Linear and the convolutions draw from kaiming_uniform_(a=sqrt(5)), whose variance is 1 / (3 fan_in).
-        return 1 / (3 * self._fan_in())
 
     # -- in and out ------------------------------------------------------------------------------------
 
@@ -307,19 +284,6 @@ class FactorizedLayer(nn.Module):
         return layer.train(module.training)
 
     @torch.no_grad()
-    def assign(self, tucker: Tucker) -> None:
-        """Take over the tensors of a Tucker value of any rank; parameters keep their identity.
-
-        Arguments:
-            tucker: same modes and dimensions as this layer's weight.
-        """
-        replace_data(self.core, tucker.core, self.channels_last)
-        for mode, parameter in self.factors.items():
-            factor = tucker.factors[mode]
-            assert factor is not None
-            replace_data(parameter, factor)
-
-    @torch.no_grad()
     def assign_approximation(self, tucker: Tucker, weight: Tensor, *, rescale: bool = False) -> None:
         """Take over a Tucker value that stands for a dense weight; parameters ask for gradients as the weight does.
 
@@ -353,25 +317,13 @@ class FactorizedLayer(nn.Module):
                 f"{type(self).__name__}: a core of shape {tuple(core_shape)} does not fit a weight of shape {shape} "
                 f"factorised along modes {modes}; a rank lies in 1..n_i, the other dimensions are those of the weight."
             )
-        wanted = {f"factor_{mode}": (shape[mode], core_shape[mode]) for mode in modes}
-        for name, size in {**wanted, "core": tuple(core_shape)}.items():
-            parameter = self._parameters[name]
-            assert parameter is not None
-            if parameter.shape != size:
-                fresh = torch.empty(size, dtype=parameter.dtype, device=parameter.device)
-                replace_data(parameter, fresh, self.channels_last and name == "core")
+        factors = {f"factor_{mode}": (shape[mode], core_shape[mode]) for mode in modes}
+        self._resize({"core": tuple(core_shape), **factors})
 
     def share(self, other: "FactorizedLayer") -> None:
         """Use the core and factors of another layer from now on, as tied weights do."""
         self.modes = other.modes
-        self.core = other.core
-        for mode, parameter in other.factors.items():
-            self.register_parameter(f"factor_{mode}", parameter)
-
-    @torch.no_grad()
-    def dense(self) -> nn.Module:
-        """The plain ``nn`` layer with the weight multiplied out; the bias parameter is taken over."""
-        return self._plain(self.dense_class, self.weight, self.bias, **self._dense_options())
+        super().share(other)
 
     @torch.no_grad()
     def folded(self) -> nn.Module:
@@ -396,25 +348,10 @@ class FactorizedLayer(nn.Module):
     def _fold_stages(self, keep: tuple[int, ...]) -> list[nn.Module]:
         raise NotImplementedError
 
-    def _dense_options(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.dense_arguments}
-
     def _absorbed(self, keep: tuple[int, ...], core: Tensor | None = None) -> Tensor:
         """The core, or another one, with every factor multiplied in except those of the modes in ``keep``."""
         factors = {mode: factor for mode, factor in self.factors.items() if mode not in keep}
         return mode_products(self.core if core is None else core, factors)
-
-    def _plain(self, kind: type[nn.Module], weight: Tensor, bias: Tensor | None, **options: Any) -> nn.Module:
-        """An ``nn`` layer with the given tensors and options, in this layer's training mode."""
-        if "bias" in kind.__init__.__annotations__:
-            options["bias"] = bias is not None
-        module = kind(**options, device="meta", dtype=weight.dtype)
-        # Row-major as nn lays out its weights: another layout would be passed on to the outputs.
-        value = weight.detach().clone(memory_format=torch.contiguous_format)
-        module.weight = nn.Parameter(value, requires_grad=self.core.requires_grad)
-        if bias is not None:
-            module.bias = bias
-        return module.train(self.training)
 
     # -- state -----------------------------------------------------------------------------------------
 
@@ -422,67 +359,18 @@ class FactorizedLayer(nn.Module):
         # A copy trains under another optimiser, or none, and merges its own core.
         return {**self.__dict__, "one_pass": None, "_merged_core": MergedCore(), "_choices": {}}
 
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination[prefix + "ranks"] = torch.tensor(self.ranks)
+    def _replace(self, name: str, part: nn.Parameter, tensor: Tensor) -> None:
+        replace_data(part, tensor, self.channels_last and name == "core")
 
-    def _load_from_state_dict(
-        self,
-        state_dict: Any,
-        prefix: str,
-        local_metadata: Any,
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
-        problem = self._misfit(state_dict, prefix)
-        if problem is not None:
-            error_msgs.append(problem)
-            return
-        self._reallocate(state_dict, prefix)
-        super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-        )
-        if prefix + "ranks" in unexpected_keys:
-            unexpected_keys.remove(prefix + "ranks")
+    def _fits(self, stored: Mapping[str, Tensor]) -> bool:
+        core, shape = stored["core"], list(self.weight_shape)
+        if core.ndim != len(shape):
+            return False
+        for mode in self.modes:
+            full, shape[mode] = shape[mode], core.shape[mode]
+            if stored[f"factor_{mode}"].shape != (full, shape[mode]) or not 1 <= shape[mode] <= full:
+                return False
+        return list(core.shape) == shape
 
-    def _misfit(self, state_dict: Any, prefix: str) -> str | None:
-        """Why stored core and factors are not those of a weight of this layer's shape and modes, or None."""
-        own = {name: f"{prefix}{name}" for name in ("core", *self._factor_names())}
-        if any(key not in state_dict for key in own.values()):
-            return None  # nn.Module reports missing keys itself
-        core, shape = state_dict[own["core"]], list(self.weight_shape)
-        others = [key for key in state_dict if key.startswith(f"{prefix}factor_") and key not in own.values()]
-        fits = core.ndim == len(shape) and not others
-        for mode, parameter in self.factors.items() if fits else ():
-            shape[mode] = core.shape[mode]
-            fits = fits and state_dict[own[f"factor_{mode}"]].shape == (parameter.shape[0], core.shape[mode])
-        if fits and list(core.shape) == shape:
-            return None
-        stored = ", ".join(f"{name} {tuple(state_dict[key].shape)}" for name, key in own.items())
-        return (
-            f"{prefix[:-1] or type(self).__name__}: got {stored}, which is no weight of shape {self.weight_shape} "
-            f"factorised along modes {self.modes}; the layer is unchanged."
-        )
-
-    def _reallocate(self, state_dict: Any, prefix: str) -> None:
-        """Make room for stored tensors of another rank, if all are there."""
-        stored = {name: state_dict.get(f"{prefix}{name}") for name in ("core", *self._factor_names())}
-        if all(value is not None for value in stored.values()):
-            self.reserve(stored["core"].shape)
-
-    def _factor_names(self) -> list[str]:
-        return [f"factor_{mode}" for mode in self.modes]
-
-    def extra_repr(self) -> str:
-        """Constructor arguments and ranks, for ``print(model)``."""
-        ranks = ", ".join(str(rank) for rank in self.ranks)
-        parts = [f"{name}={getattr(self, name)!r}" for name in self.dense_arguments]
-        return ", ".join([*parts, f"bias={self.bias is not None}", f"ranks=({ranks})"])
-
-
-def _normal_like(tensor: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Standard normal numbers, the same for every dtype, in float32 or better."""
-    numbers = torch.empty_like(tensor, dtype=torch.float32).normal_(generator=generator)
-    return numbers.to(torch.promote_types(tensor.dtype, torch.float32))
+    def _form(self) -> str:
+        return f"factorised along modes {self.modes}"

@@ -12,6 +12,7 @@ from rankfold._errors import OptionError
 from rankfold.formats import Tucker
 from rankfold.layers._base import FactorizedLayer, RankLike
 from rankfold.layers._chain import Chain
+from rankfold.layers._lookup import gradient_weight, shortened
 from rankfold.layers._sides import LookupSide, MatrixSide
 from rankfold.layers._windows import MatrixWindow
 
@@ -97,9 +98,9 @@ class Embedding(FactorizedLayer):
             self.assign(self.tucker.orthonormalize())
 
     @torch.no_grad()
-    def assign(self, tucker: Tucker) -> None:
+    def assign(self, value: Tucker) -> None:
         """As of the base class; the padding row stays zero, which QR would keep only up to rounding."""
-        super().assign(tucker)
+        super().assign(value)
         self._clear_padding_row()
 
     def _clear_padding_row(self) -> None:
@@ -115,26 +116,18 @@ class Embedding(FactorizedLayer):
         with torch.autocast(device_type=self.core.device.type, enabled=False):
             rows = self._run(input)
         if self.max_norm is not None:
-            length = torch.linalg.vector_norm(rows.detach(), ord=self.norm_type, dim=-1, keepdim=True)
-            # The small constant is that of torch's embedding_renorm_.
-            rows = rows * torch.where(length > self.max_norm, self.max_norm / (length + 1e-7), 1.0)
-        weight = self._gradient_weight(input, rows.dtype)
+            rows = shortened(rows, self.max_norm, self.norm_type)
+        weight = gradient_weight(
+            input,
+            rows.dtype,
+            entries=self.num_embeddings,
+            by_frequency=self.scale_grad_by_freq,
+            padding_idx=self.padding_idx,
+        )
         return rows if weight is None else rows.detach() + weight * (rows - rows.detach())
 
     def _chain(self, sides: tuple[int, ...], *details: Any) -> Chain:
         return _CHAIN
-
-    def _gradient_weight(self, input: Tensor, dtype: torch.dtype) -> Tensor | None:
-        """What nn.Embedding multiplies the gradient of each looked-up row by: 0 for padding, 1/count by frequency."""
-        if self.padding_idx is None and not self.scale_grad_by_freq:
-            return None
-        weight = torch.ones(input.shape, dtype=dtype, device=input.device)
-        if self.scale_grad_by_freq:
-            counts = torch.bincount(input.flatten(), minlength=self.num_embeddings)
-            weight = weight / counts[input]
-        if self.padding_idx is not None:
-            weight = weight * (input != self.padding_idx)
-        return weight.unsqueeze(-1)
 
     def _fold_stages(self, keep: tuple[int, ...]) -> list[nn.Module]:
         options = self._dense_options()

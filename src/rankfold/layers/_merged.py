@@ -1,14 +1,15 @@
-"""Keep a merged core, and a factor laid out anew, from call to call while the parameters stay what they are."""
+"""Keep what was merged from parameters from call to call while they stay what they are."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 __all__ = ["MergedCore"]
 
-Merged = tuple[Tensor, Tensor | None]
+Merged = TypeVar("Merged")
 
 # Numbers compared per parameter, to notice changes that torch does not count (``parameter.data.copy_(...)``).
 _SAMPLES = 32
@@ -19,7 +20,7 @@ class _Kept:
     """A value, and what it was made from."""
 
     key: object
-    value: Merged
+    value: Any
     # Sources are kept, so that no other tensor can come to lie at their address.
     sources: list[Tensor]
     versions: list[int]
@@ -36,7 +37,7 @@ class _Kept:
 
 
 class MergedCore:
-    """The last merged core of a layer in evaluation."""
+    """What a layer in evaluation merged last: a core, groups of cores, a factor laid out anew."""
 
     def __init__(self) -> None:
         self.clear()

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from rankfold._errors import ShapeError
-from rankfold.formats import Format, Tucker
-from rankfold.layers._base import FactorizedLayer
+from rankfold.formats import Format
+from rankfold.layers._format_layer import FormatLayer
 from rankfold.layers._format_weight import FormatWeight
 from rankfold.layers._require import require_module
 from rankfold.layers._resize import replace_data
@@ -34,13 +34,13 @@ class FormatSite:
     layer: nn.Module
     holder: nn.Module
     names: tuple[str, ...]
-    weight: FactorizedLayer | FormatWeight
+    weight: FormatLayer | FormatWeight
 
     @property
     def value(self) -> Format:
         """The weight, sharing the live parameters; where they are computed, differentiable in what they come from."""
-        if isinstance(self.weight, FactorizedLayer):
-            return self.weight.tucker
+        if isinstance(self.weight, FormatLayer):
+            return self.weight.value
         return self.weight.value(*self.tensors)
 
     @property
@@ -76,8 +76,7 @@ class FormatSite:
                 "GatedRank, and cannot be assigned; collapse or remove that first."
             )
         value = value.to(dtype=now.dtype, device=now.device)
-        if isinstance(self.weight, FactorizedLayer):
-            assert isinstance(value, Tucker)
+        if isinstance(self.weight, FormatLayer):
             self.weight.assign(value)
             return
         for name, tensor in zip(self.names, value.tensors, strict=True):
@@ -103,8 +102,8 @@ def format_sites(model: nn.Module) -> Iterator[FormatSite]:
     require_module(model, "format_sites")
     seen: set[int] = set()
     for name, module in model.named_modules():
-        if isinstance(module, FactorizedLayer):
-            names = ("core", *(f"factor_{mode}" for mode in module.modes))
+        if isinstance(module, FormatLayer):
+            names = tuple(module.parts)
             site = FormatSite(name, module, module, names, module)
         elif parametrize.is_parametrized(module, "weight"):
             parametrizations: Any = module.parametrizations

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from rankfold._checks import check_number
 from rankfold._errors import OptionError
 from rankfold.formats import Format
-from rankfold.layers import FactorizedLayer, FormatWeight, require_module
+from rankfold.layers import FormatLayer, FormatWeight, require_module
 
 __all__ = ["LatentDropout", "latent_dropout", "remove_latent_dropout"]
 
@@ -161,11 +161,11 @@ def remove_latent_dropout(model: nn.Module) -> None:
 
 
 def _has_format(module: nn.Module) -> bool:
-    return isinstance(module, FactorizedLayer | FormatWeight)
+    return isinstance(module, FormatLayer | FormatWeight)
 
 
 def _format(module: nn.Module) -> Format:
-    if isinstance(module, FactorizedLayer):
-        return module.tucker
+    if isinstance(module, FormatLayer):
+        return module.value
     assert isinstance(module, FormatWeight)
     return module.template

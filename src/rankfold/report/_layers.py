@@ -7,23 +7,32 @@ from typing import Any
 from torch import nn
 
 from rankfold.convert import ConvertedLayer
-from rankfold.layers import FactorizedLayer
+from rankfold.formats import core_shapes
+from rankfold.layers import FactorizedLayer, FormatLayer, TTMatrixLayer
 
 __all__ = ["layer_rows", "layouts_of", "saved_share"]
 
 
 def layouts_of(model: nn.Module) -> dict[str, dict[str, Any]]:
-    """The factorised layers of a model by name: kind, modes, ranks and dense shape, as files hold them."""
+    """The factorised layers of a model by name: kind, ranks, dense shape, and modes or sizes, as files hold them."""
     return {
-        name: {
-            "kind": module.dense_class.__name__,
-            "modes": list(module.modes),
-            "ranks": list(module.ranks),
-            "shape": list(module.weight_shape),
-        }
+        name: _layout(module)
         for name, module in model.named_modules(remove_duplicate=False)
-        if isinstance(module, FactorizedLayer)
+        if isinstance(module, FormatLayer)
     }
+
+
+def _layout(layer: FormatLayer) -> dict[str, Any]:
+    common = {
+        "kind": layer.dense_class.__name__,
+        "ranks": list(layer.ranks),
+        "shape": list(layer.weight_shape),
+    }
+    if isinstance(layer, TTMatrixLayer):
+        sizes = {"out_sizes": list(layer.out_sizes), "in_sizes": list(layer.in_sizes)}
+        return {**common, **sizes, "format": "tt_matrix"}
+    assert isinstance(layer, FactorizedLayer)
+    return {**common, "modes": list(layer.modes)}
 
 
 def layer_rows(layouts: Mapping[str, Mapping[str, Any]]) -> tuple[ConvertedLayer, ...]:
@@ -47,11 +56,17 @@ def layer_rows(layouts: Mapping[str, Mapping[str, Any]]) -> tuple[ConvertedLayer
             shape=tuple(layout["shape"]),
             ranks=tuple(layout["ranks"]),
             parameters_before=prod(layout["shape"]),
-            parameters_after=prod(layout["ranks"])
-            + sum(layout["shape"][mode] * layout["ranks"][mode] for mode in layout["modes"]),
+            parameters_after=_parameters(layout),
         )
         for name, layout in layouts.items()
     )
+
+
+def _parameters(layout: Mapping[str, Any]) -> int:
+    if layout.get("format") == "tt_matrix":
+        return sum(map(prod, core_shapes(layout["out_sizes"], layout["in_sizes"], layout["ranks"])))
+    factors = sum(layout["shape"][mode] * layout["ranks"][mode] for mode in layout["modes"])
+    return prod(layout["ranks"]) + factors
 
 
 def saved_share(rows: Iterable[ConvertedLayer]) -> float:

@@ -12,6 +12,7 @@ from rankfold.testing._policy_contract import PolicyContract
 from rankfold.testing._regularizer_contract import RegularizerContract
 from rankfold.testing._rounding import assert_same
 from rankfold.testing._solver_contract import SolverContract
+from rankfold.testing._tucker_layer_contract import TuckerLayerContract
 
 __all__ = [
     "FORMS",
@@ -27,6 +28,7 @@ __all__ = [
     "PolicyContract",
     "RegularizerContract",
     "SolverContract",
+    "TuckerLayerContract",
     "assert_notebook_html",
     "assert_same",
     "combine",

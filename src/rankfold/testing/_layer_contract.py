@@ -1,4 +1,4 @@
-"""What every factorised layer keeps."""
+"""What every layer over a format keeps."""
 
 import copy
 import pickle
@@ -9,9 +9,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rankfold.formats import Tucker, full_ranks
-from rankfold.layers import EXECUTIONS, FactorizedLayer
-from rankfold.linalg import unfold
 from rankfold.testing._pairwise import pairwise
 from rankfold.testing._rounding import assert_same
 
@@ -19,12 +16,14 @@ __all__ = ["LayerContract"]
 
 
 class LayerContract:
-    """Tests of a factorised layer; a subclass named ``Test...`` says how to make its dense layer and inherits them.
+    """Tests of a layer over a format; a subclass named ``Test...`` says how to make its dense layer and inherits them.
 
     What the layer computes is tested over every pair of option values, the rest with the first value of each.
     """
 
-    layer: ClassVar[type[FactorizedLayer]]
+    layer: ClassVar[Any]
+    #: The rank at which the layer can be any dense layer, as its ``from_dense`` takes it.
+    full_rank: ClassVar[Any]
     #: Values of the dense layer's constructor arguments, and of ``modes`` where those can be chosen.
     options: ClassVar[Mapping[str, Sequence[Any]]]
 
@@ -45,6 +44,10 @@ class LayerContract:
         fan_in, _ = nn.init._calculate_fan_in_and_fan_out(weight)
         return 1 / (3 * fan_in)
 
+    def largest_rank(self, layer: Any) -> int:
+        """The largest rank that one number may ask for."""
+        raise NotImplementedError
+
     # -- helpers ---------------------------------------------------------------------------------------
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
@@ -52,20 +55,21 @@ class LayerContract:
             cases = pairwise(self.options, self.allowed)
             metafunc.parametrize("case", cases, ids=lambda case: "-".join(map(str, case.values())))
         if "execution" in metafunc.fixturenames:
-            metafunc.parametrize("execution", EXECUTIONS)
+            metafunc.parametrize("execution", self.layer.executions)
 
     def _first(self) -> dict[str, Any]:
         return {name: values[0] for name, values in self.options.items()}
 
-    def _pair(self, case: dict[str, Any], rank: Any) -> tuple[nn.Module, FactorizedLayer]:
+    def _pair(self, case: dict[str, Any], rank: Any) -> tuple[nn.Module, Any]:
         options = {name: value for name, value in case.items() if name != "modes"}
+        chosen = {name: value for name, value in case.items() if name == "modes"}
         dense = self.dense(**options).double()
-        return dense, self.layer.from_dense(dense, rank=rank, modes=case.get("modes"))
+        return dense, self.layer.from_dense(dense, rank=rank, **chosen)
 
-    def _layer(self, rank: int = 2) -> FactorizedLayer:
+    def _layer(self, rank: int = 2) -> Any:
         return self._pair(self._first(), rank)[1]
 
-    def _fresh(self, rank: Any = 2, **arguments: Any) -> FactorizedLayer:
+    def _fresh(self, rank: Any = 2, **arguments: Any) -> Any:
         dense, layer = self._pair(self._first(), 1)
         given: dict[str, Any] = {name: getattr(dense, name) for name in layer.dense_arguments}
         return self.layer(**given, rank=rank, **arguments)
@@ -80,7 +84,7 @@ class LayerContract:
         assert isinstance(weight, Tensor)
         return weight.numel() + inputs.numel()
 
-    def _compare(self, layer: FactorizedLayer, dense: nn.Module) -> None:
+    def _compare(self, layer: Any, dense: nn.Module) -> None:
         """Outputs and all gradients of a layer agree with those of a dense layer of the same weight."""
         inputs = self._double_inputs()
         terms = self._terms(dense, inputs)
@@ -101,28 +105,20 @@ class LayerContract:
             assert layer.bias.grad is not None
             assert bias_gradient is not None
             assert_same(layer.bias.grad, bias_gradient, terms=terms)
-        self._compare_projected(layer, dense.weight.grad, terms)
+        self._compare_parts(layer, dense.weight.grad, terms)
 
-    @staticmethod
-    def _compare_projected(layer: FactorizedLayer, gradient: Any, terms: int) -> None:
-        """dL/dC = G x_i U_iᵀ, and dL/dU_i = Mat_i(G) Mat_i(C x_j U_j, j != i)ᵀ."""
-        factors = {mode: factor.detach() for mode, factor in layer.factors.items()}
-        projected = Tucker(
-            gradient,
-            tuple(factors[mode].mT if mode in factors else None for mode in range(gradient.ndim)),
-        )
-        assert layer.core.grad is not None
-        assert_same(layer.core.grad, projected.to_dense(), terms=terms)
-        for mode, factor in layer.factors.items():
-            others = tuple(None if j == mode else factors.get(j) for j in range(gradient.ndim))
-            rest = Tucker(layer.core.detach(), others).to_dense()
-            assert factor.grad is not None
-            assert_same(factor.grad, unfold(gradient, mode) @ unfold(rest, mode).mT, terms=terms)
+    def _compare_parts(self, layer: Any, gradient: Any, terms: int) -> None:
+        """Gradients of the parts are those of the dense weight, by the rules of the format."""
+        parts = list(layer.parts.values())
+        expected = torch.autograd.grad((layer.weight * gradient).sum(), parts)
+        for part, wanted in zip(parts, expected, strict=True):
+            assert part.grad is not None
+            assert_same(part.grad, wanted, terms=terms)
 
     # -- what it computes ------------------------------------------------------------------------------
 
     def test_full_rank_computes_what_the_dense_layer_computes(self, case: dict[str, Any]) -> None:
-        dense, layer = self._pair(case, full_ranks)
+        dense, layer = self._pair(case, self.full_rank)
         self._compare(layer, dense)
 
     def test_low_rank_computes_what_its_dense_weight_computes(
@@ -134,11 +130,6 @@ class LayerContract:
         layer.execution = execution
         self._compare(layer, dense)
 
-    def test_recomputing_hidden_values_changes_nothing(self, case: dict[str, Any]) -> None:
-        _, layer = self._pair(case, 2)
-        layer.execution, layer.recompute = "chain", True
-        self._compare(layer, layer.dense())
-
     def test_evaluation_computes_the_same_and_notices_changes(
         self, case: dict[str, Any], execution: Any
     ) -> None:
@@ -147,18 +138,18 @@ class LayerContract:
         inputs = self._double_inputs()
         layer.eval()
         with torch.no_grad():
-            for parameter in (layer.core, *layer.factors.values()):
+            for parameter in layer.parts.values():
                 for change in (
                     parameter.mul_,
                     parameter.data.mul_,
                 ):  # the second leaves torch's version as it is
                     assert_same(layer(inputs), layer.dense()(inputs), terms=self._terms(layer, inputs))
                     change(1.5)
-            layer.assign(layer.tucker.truncate(ranks=1))
+            layer.assign(layer.value.truncate(ranks=1))
             assert_same(layer(inputs), layer.dense()(inputs), terms=self._terms(layer, inputs))
 
     def test_folded_layers_compute_the_same(self, case: dict[str, Any]) -> None:
-        for rank in (1, 2, full_ranks):
+        for rank in (1, 2, self.full_rank):
             dense, layer = self._pair(case, rank)
             folded, inputs = layer.folded(), self._double_inputs()
             outputs = folded(inputs)
@@ -171,8 +162,8 @@ class LayerContract:
     def test_the_output_may_be_changed_in_place(self, execution: Any) -> None:
         layer, inputs = self._layer(), self._double_inputs()
         layer.execution = execution
-        (expected,) = torch.autograd.grad(torch.relu(layer(inputs)).square().sum(), [layer.core])
-        (actual,) = torch.autograd.grad(torch.relu_(layer(inputs)).square().sum(), [layer.core])
+        (expected,) = torch.autograd.grad(torch.relu(layer(inputs)).square().sum(), [layer.leading])
+        (actual,) = torch.autograd.grad(torch.relu_(layer(inputs)).square().sum(), [layer.leading])
         assert torch.equal(actual, expected)
 
     def test_the_memory_format_is_that_of_the_dense_layer(self, execution: Any) -> None:
@@ -192,7 +183,7 @@ class LayerContract:
     def test_gradients_of_gradients(self, execution: Any) -> None:
         layer = self._layer()
         layer.execution = execution
-        parameters = [layer.core, *layer.factors.values()]
+        parameters = list(layer.parts.values())
         inputs = self._double_inputs()
 
         def penalty(function: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
@@ -207,6 +198,7 @@ class LayerContract:
 
     def test_compiles_without_graph_breaks(self) -> None:
         layer, inputs = self._layer(), self._double_inputs()
+        layer.execution = layer.executions[0]  # a graph does not choose by the number of inputs
         compiled = torch.compile(layer, fullgraph=True, backend="eager")
         assert torch.equal(compiled(inputs), layer(inputs))
 
@@ -239,8 +231,8 @@ class LayerContract:
         dense, _ = self._pair(self._first(), 2)
         layer = self.layer.from_dense(dense, rank=1, rescale=True)
         norm = torch.linalg.vector_norm(dense.weight)  # pyright: ignore
-        assert_same(layer.tucker.norm(), norm, terms=sum(layer.weight_shape))
-        assert self.layer.from_dense(dense, rank=1).tucker.norm() < 0.99 * norm
+        assert_same(layer.value.norm(), norm, terms=sum(layer.weight_shape))
+        assert self.layer.from_dense(dense, rank=1).value.norm() < 0.99 * norm
 
     def test_weight_reads_as_the_dense_weight(self) -> None:
         layer = self._layer()
@@ -257,16 +249,11 @@ class LayerContract:
         variance = self.variance(weight)
         # Six standard deviations of the sample variance of numel normal numbers.
         assert abs(float(weight.var(correction=0)) / variance - 1) <= 6 * (2 / weight.numel()) ** 0.5
-        for rank in range(1, max(full_ranks(weight.shape, layer.modes)) + 1):
+        for rank in range(1, self.largest_rank(layer) + 1):
             for dtype in (torch.float32, torch.float64):
                 fresh = self._fresh(rank, dtype=dtype)
                 norm = torch.tensor((variance * weight.numel()) ** 0.5, dtype=dtype)
                 assert_same(torch.linalg.vector_norm(fresh.weight), norm, terms=weight.numel())
-
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-    def test_initial_factors_are_orthonormal(self, dtype: torch.dtype) -> None:
-        layer = self._fresh(dtype=dtype)
-        assert layer.tucker.orthonormality_defect() <= 4 * max(layer.weight_shape) * torch.finfo(dtype).eps
 
     def test_generator_decides_the_initial_values(self) -> None:
         one, same, other = (self._fresh(generator=torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
@@ -278,8 +265,10 @@ class LayerContract:
         layer = self._fresh(device="meta")
         assert {parameter.device.type for parameter in layer.parameters()} == {"meta"}
         layer.to_empty(device="cpu")
-        layer.reset_parameters()
-        assert layer.tucker.orthonormality_defect() <= 4 * max(layer.weight_shape) * 2**-23
+        layer.reset_parameters(torch.Generator().manual_seed(1))
+        here = self._fresh(generator=torch.Generator().manual_seed(1))
+        for name, parameter in layer.named_parameters():
+            assert torch.equal(parameter, here.get_parameter(name))
 
     # -- copies and states -----------------------------------------------------------------------------
 
@@ -288,7 +277,7 @@ class LayerContract:
         expected = layer(inputs)
         copies = [copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))]
         with torch.no_grad():
-            layer.core.zero_()
+            layer.leading.zero_()
         assert all(torch.equal(other(inputs), expected) for other in copies)
         assert not layer.weight.any()
 
@@ -312,22 +301,22 @@ class LayerContract:
         assert all(torch.equal(p, source.get_parameter(n)) for n, p in target.named_parameters())
         assert_same(target(inputs), source(inputs), terms=self._terms(source, inputs))
         target(inputs).sum().backward()
-        assert target.core.grad is not None
+        assert target.leading.grad is not None
 
-    @pytest.mark.parametrize("damage", ["core", "factor", "longer", "missing", "extra"])
+    @pytest.mark.parametrize("damage", ["first", "second", "longer", "missing", "extra"])
     def test_state_that_does_not_fit_changes_nothing(self, damage: str) -> None:
         target, state = self._fresh(2, dtype=torch.float64), self._layer(2).state_dict()
-        name = f"factor_{target.modes[0]}"
-        if damage == "core":
-            state["core"] = state["core"][:1]
-        elif damage == "factor":
+        first, name, *_ = target.parts
+        if damage == "first":
+            state[first] = state[first][..., :1]
+        elif damage == "second":
             state[name] = state[name][:, :1]
         elif damage == "longer":
             state[name] = torch.cat([state[name], state[name]])
         elif damage == "missing":
             state = {"bias": state["bias"]} if "bias" in state else {}
         else:
-            state["factor_7"] = state[name]
+            state[f"{name[:-1]}7"] = state[name]
         before = copy.deepcopy(target)
         with pytest.raises(RuntimeError, match="Error"):
             target.load_state_dict(state)

@@ -8,6 +8,7 @@ from rankfold.training._records import RankRecord
 from rankfold.training._set_ranks import set_ranks
 from rankfold.training._tensorboard_log import TensorBoardLog
 from rankfold.training._transport import TRANSPORT_RULES, TransportRule, register_transport
+from rankfold.training._two_site import SweepRecord, fit_two_site
 from rankfold.training.integrators import INTEGRATORS, Integrator
 
 __all__ = [
@@ -19,10 +20,12 @@ __all__ = [
     "OrthogonalDescent",
     "Progress",
     "RankRecord",
+    "SweepRecord",
     "TensorBoardLog",
     "TransportRule",
     "evaluate",
     "fit",
+    "fit_two_site",
     "orthogonality_penalty",
     "register_transport",
     "set_ranks",

@@ -35,7 +35,8 @@ class TDLRT(Optimizer):
     A cycle is a basis step, ``core_steps`` steps of the inner optimiser on the cores, and a truncation to
     ``tolerance``. The basis step uses one gradient to turn or widen the bases and leaves the cores alone. The inner
     optimiser trains the cores and every dense parameter; it never sees a basis, so weight decay acts on cores
-    only, where ``||C|| = ||W||``. When ranks change its state moves along. Between cycles all ranks are exact.
+    only, where ``||C|| = ||W||``. When ranks change its state moves along. Between cycles all ranks are exact. Layers
+    over a TT-matrix count among the rest: the inner optimiser trains their cores as they are, at fixed ranks.
 
     Without a closure each ``step()`` uses one gradient, so a cycle takes ``1 + core_steps`` calls. With
     ``core_steps=1`` one call is one cycle, the paper's two-gradient step. With a closure, it is evaluated twice on the

@@ -5,11 +5,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from rankfold._errors import OptimizerError
 from rankfold.convert import factorized_layers
-from rankfold.layers import FactorizedLayer
+from rankfold.layers import FactorizedLayer, TTMatrixLayer
 
 __all__ = ["DEFECT_IN_EPS", "LOOSE", "bring_to_form", "inner_groups", "trainable_layers"]
 
@@ -24,9 +23,13 @@ LOOSE = 1e-2
 
 
 def trainable_layers(model: nn.Module) -> dict[str, FactorizedLayer]:
-    """The layers whose core and factors all train; raises OptimizerError if there is none, or one is computed."""
+    """The layers over a Tucker tensor whose parts all train.
+
+    Raises:
+        OptimizerError: there is none, or the core of one is computed.
+    """
     for name, layer in factorized_layers(model):
-        if parametrize.is_parametrized(layer, "core"):
+        if layer.computed:
             raise OptimizerError(
                 f"TDLRT: the core of layer {name!r} is computed by a parametrisation, such as gates, and a change of "
                 "basis would take its coordinates from it; collapse it first, or use GatedRank(balanced=True)."
@@ -36,6 +39,11 @@ def trainable_layers(model: nn.Module) -> dict[str, FactorizedLayer]:
         for name, layer in factorized_layers(model)
         if all(parameter.requires_grad for parameter in (layer.core, *layer.factors.values()))
     }
+    if not layers and any(isinstance(module, TTMatrixLayer) for module in model.modules()):
+        raise OptimizerError(
+            "TDLRT: the model has layers over TT-matrices but none over a Tucker tensor to train along its manifold; "
+            "train it with any other optimiser, or call rankfold.factorize(model) on further layers first."
+        )
     if not layers:
         raise OptimizerError(
             "TDLRT: the model has no factorised layer to train; call rankfold.factorize(model) first."
