@@ -53,6 +53,7 @@ PUBLIC = {
         "export_program",
         "factor_match_score",
         "factorize",
+        "fit_rank",
         "fold",
         "layers",
         "load",
