@@ -264,6 +264,7 @@ PUBLIC = {
         "insert_blocks",
         "joint_svd",
     ],
+    "rankfold.sharing": ["SharedCore", "share_cores", "shared_cores", "unshare_cores"],
 }
 
 

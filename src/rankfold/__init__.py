@@ -101,6 +101,7 @@ _MODULES = (
     "linalg",
     "ranks",
     "regularize",
+    "sharing",
     "training",
 )
 
