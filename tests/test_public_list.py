@@ -53,6 +53,7 @@ PUBLIC = {
         "export_program",
         "factor_match_score",
         "factorize",
+        "fit_rank",
         "fold",
         "layers",
         "load",
@@ -263,6 +264,7 @@ PUBLIC = {
         "insert_blocks",
         "joint_svd",
     ],
+    "rankfold.sharing": ["SharedCore", "share_cores", "shared_cores", "unshare_cores"],
 }
 
 

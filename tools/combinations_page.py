@@ -56,7 +56,7 @@ def _section(form: str, reasons: list[str]) -> str:
         }
         for name, record in REGULARIZERS.items()
     ]
-    title = form.upper() if len(form) == 2 else form.capitalize()
+    title = {"cp": "CP", "tt": "TT", "tt_matrix": "TT-matrix"}.get(form, form.capitalize())
     return f"## {title}: {FORMS[form].summary}\n\n{markdown_table(rows)}"
 
 

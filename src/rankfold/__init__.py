@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Latency,
         densify,
         factorize,
+        fit_rank,
         fold,
         parse_policy,
     )
@@ -67,6 +68,7 @@ _PLACES = {
         "Latency",
         "densify",
         "factorize",
+        "fit_rank",
         "fold",
         "parse_policy",
     ),
@@ -99,6 +101,7 @@ _MODULES = (
     "linalg",
     "ranks",
     "regularize",
+    "sharing",
     "training",
 )
 
@@ -147,6 +150,7 @@ __all__ = [
     "export_program",
     "factor_match_score",
     "factorize",
+    "fit_rank",
     "fold",
     "layers",
     "load",

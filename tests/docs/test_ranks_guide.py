@@ -27,6 +27,12 @@ def test_the_budget_is_spent_to_within_one_rank(shown: Shown) -> None:
     assert int(0.4 * 51850) == 20740 < 20106 + 640 == 20106 + 64 + 64 * 9
 
 
+def test_a_size_is_reached_from_below(shown: Shown) -> None:
+    reached = size(shown["fresh"])
+    assert f"`fresh` trains {reached} of the 20740 parameters allowed" in TEXT
+    assert 0.995 * 20740 <= reached <= 20740
+
+
 def test_one_factor_where_another_would_be_full(shown: Shown) -> None:
     assert "layer 2 with ranks (64, 8, 3, 3), which is one factor" in TEXT
     rows = {row.name: row for row in shown["conversion"]}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rankfold import layers
-from rankfold.formats import Tucker
+from rankfold.formats import TTMatrix, Tucker
 from rankfold.layers import EXECUTIONS, FactorizedLayer
 from rankfold.testing import assert_same
 
@@ -101,3 +101,38 @@ def test_one_pass_does_not_collect_what_is_perturbed() -> None:
     layer.zero_grad()
     layer(inputs).sum().backward()
     assert not layer.one_pass.collected
+
+
+class Count(nn.Module):
+    """Scales the weight by another number in every call."""
+
+    number = 0
+
+    def forward(self, value: TTMatrix) -> TTMatrix:
+        self.number += 1
+        return TTMatrix((value.cores[0] * self.number, *value.cores[1:]))
+
+
+@pytest.mark.parametrize("execution", [None, "chain", "dense"])
+@pytest.mark.parametrize("kind", ["linear", "embedding"])
+def test_layers_over_tt_matrices(kind: str, execution: Any) -> None:
+    torch.manual_seed(0)
+    layer, inputs = {
+        "linear": (layers.TTMatrixLinear(12, 8, bias=False, rank=3), torch.randn(4, 12)),
+        "embedding": (layers.TTMatrixEmbedding(12, 8, rank=3), torch.tensor([[1, 2], [0, 11]])),
+    }[kind]
+    if kind == "linear":
+        layer.execution = execution
+    expected = layer(inputs)
+    layer.perturb = Count()
+    torch.testing.assert_close(layer(inputs), expected)
+    twice = layer(inputs)
+    torch.testing.assert_close(twice, 2 * expected)
+    twice.sum().backward()
+    assert all(part.grad is not None for part in layer.parts.values())
+    layer.eval()
+    with torch.no_grad():  # what evaluation keeps between calls is not this
+        torch.testing.assert_close(layer(inputs), 3 * expected)
+        torch.testing.assert_close(layer(inputs), 4 * expected)
+        del layer.perturb
+        torch.testing.assert_close(layer(inputs), expected)

@@ -6,7 +6,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from rankfold import RankError, ShapeError, TTMatrix, layers
+from rankfold.diagnostics import UpdateRank, weight_spectra
 from rankfold.formats import full_bonds, plan_contraction
+from rankfold.init import initialize_two_layers, rescale_layers
 from rankfold.testing import LayerContract, assert_same
 
 
@@ -161,3 +163,32 @@ def test_a_layer_can_take_over_a_value() -> None:
     assert layer.ranks == (1, 1)
     with pytest.raises(RankError, match=r"TTMatrixLinear\.reserve"):
         layer.reserve((1, 0))
+    for sizes in (((2, 2, 2), (2, 2, 3)), ((4, 2), (4, 3))):
+        other = TTMatrix.from_dense(torch.randn(8, 12), *sizes, ranks=1)
+        before = layer.weight
+        with pytest.raises(ShapeError, match="split the matrix into these"):
+            layer.assign(other)
+        assert torch.equal(layer.weight, before)
+
+
+def test_parts_of_the_library_know_it() -> None:
+    torch.manual_seed(0)
+    layer = layers.TTMatrixLinear(12, 8, rank=2, dtype=torch.float64)
+    model = nn.Sequential(layer, nn.ReLU(), layers.TTMatrixLinear(8, 6, rank=2, dtype=torch.float64))
+    assert [(site.name, site.value.shape) for site in layers.format_sites(model)] == [
+        ("0", (8, 12)),
+        ("2", (6, 8)),
+    ]
+    (found, _) = weight_spectra(model)
+    assert_same(
+        torch.tensor(found.values, dtype=torch.float64), torch.linalg.svdvals(layer.weight), terms=100
+    )
+    update, inputs = UpdateRank(model), torch.randn(5, 12, dtype=torch.float64)
+    before = model(inputs)
+    rescale_layers([model[0], model[2]], 2.0)
+    assert_same(model(inputs), before, terms=100)
+    assert [one.name for one in update.spectra()] == ["0", "2"]
+    deviations = initialize_two_layers(model[0], model[2], 2.0)
+    for part, wanted in zip((model[0], model[2]), deviations, strict=True):
+        assert float(part.weight.detach().square().mean().sqrt()) == pytest.approx(wanted, rel=1e-12)
+        assert not part.bias.any()

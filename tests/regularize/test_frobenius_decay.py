@@ -13,7 +13,7 @@ from rankfold import TDLRT, OptimizerError, OptionError, factorize
 from rankfold.layers import SplitAttention, format_sites
 from rankfold.regularize import FrobeniusDecay, decay_groups
 
-FORMS = ("tucker", "cp", "tt")
+FORMS = ("tucker", "cp", "tt", "tt_matrix")
 
 
 def loss(network: nn.Module, seed: int = 0) -> Tensor:

@@ -69,7 +69,7 @@ def recover(
 # -- selection -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", ["tucker", "cp", "tt"])
+@pytest.mark.parametrize("form", ["tucker", "cp", "tt", "tt_matrix"])
 def test_depth_three_leaves_exactly_rank_two(form: str) -> None:
     layer, error = recover(form, 0.6, 3)
     assert numerical_rank(layer.weight) == 2
@@ -166,14 +166,13 @@ def test_gates_change_nothing_at_first_and_count_as_parts(name: str, depth: int)
     ]
     axes = value.latent_axes()
     assert len(gates) in (0, len(axes))
-    own = {"Tucker": len(value.ranks) + 1, "CP": value.order + 1, "TT": value.order}[type(value).__name__]
-    own -= sum(factor is None for factor in value.factors) if isinstance(value, Tucker) else 0
+    own = len(value.tensors)
     more = 1 if isinstance(value, CP) else len(axes)
     assert reached == own + more * (gates[0].shape[0] if gates else 0)
     assert reached == own or reached - more < depth
 
 
-@pytest.mark.parametrize("form", ["tucker", "cp", "tt"])
+@pytest.mark.parametrize("form", ["tucker", "cp", "tt", "tt_matrix"])
 def test_gradients_reach_every_part(form: str) -> None:
     network = model(form)
     gated = GatedRank(network, 0.1, depth=7)
@@ -186,7 +185,7 @@ def test_gradients_reach_every_part(form: str) -> None:
 # -- what is left ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", ["tucker", "cp", "tt"])
+@pytest.mark.parametrize("form", ["tucker", "cp", "tt", "tt_matrix"])
 @pytest.mark.parametrize("inner", [torch.optim.SGD, torch.optim.AdamW])
 def test_what_collapses_is_ordinary(form: str, inner: type[torch.optim.Optimizer], tmp_path: Any) -> None:
     network = model(form)
@@ -220,8 +219,9 @@ def test_what_collapses_is_ordinary(form: str, inner: type[torch.optim.Optimizer
     train(network, inner(network.parameters(), lr=0.01), 3)
 
 
-def test_gated_layers_fold_copy_and_are_saved(tmp_path: Any) -> None:
-    network = model("tucker")
+@pytest.mark.parametrize("form", ["tucker", "tt_matrix"])
+def test_gated_layers_fold_copy_and_are_saved(form: str, tmp_path: Any) -> None:
+    network = model(form)
     gated = GatedRank(network, 0.02, depth=5)
     train(network, torch.optim.SGD(network.parameters(), lr=0.1), 20, gated.penalty)
     images, _ = batch()
@@ -233,7 +233,7 @@ def test_gated_layers_fold_copy_and_are_saved(tmp_path: Any) -> None:
     with torch.no_grad():
         torch.testing.assert_close(network(images), expected)
     rf.save(network, tmp_path / "net.safetensors")
-    again = model("tucker")
+    again = model(form)
     GatedRank(again, 0.02, depth=5)
     rf.load(again, tmp_path / "net.safetensors")
     torch.testing.assert_close(again(images), expected)

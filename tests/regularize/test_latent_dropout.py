@@ -94,7 +94,7 @@ def test_evaluation_is_the_weight_bit_for_bit(name: str) -> None:
     assert LatentDropout({"none": 0.5})(value) is value
 
 
-@pytest.mark.parametrize("form", ["tucker", "cp", "tt"])
+@pytest.mark.parametrize("form", ["tucker", "cp", "tt", "tt_matrix"])
 def test_attached_to_layers(form: str) -> None:
     network, plain = model(form), model(form)
     network.load_state_dict(plain.state_dict())
@@ -174,7 +174,7 @@ def test_copies_and_folding() -> None:
 # -- training --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", ["tucker", "cp", "tt"])
+@pytest.mark.parametrize("form", ["tucker", "cp", "tt", "tt_matrix"])
 def test_with_plain_optimisers(form: str) -> None:
     network = model(form)
     latent_dropout(network, 0.1, min_size=2, generator=seeded())

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from rankfold.formats import CP, TT, Format, Tucker
-from rankfold.layers import Conv2d, Linear, write_weight
+from rankfold.formats import CP, TT, Format, TTMatrix, Tucker
+from rankfold.layers import Conv2d, Linear, TTMatrixLinear, write_weight
 
 
 def _normal(seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -25,6 +25,7 @@ def values(dtype: torch.dtype = torch.float64) -> dict[str, Format]:
         "cp of a matrix": CP(normal(0, 6), (normal(1, 9, 6), normal(2, 8, 6))),
         "tt": TT((normal(0, 1, 5, 4), normal(1, 4, 6, 5), normal(2, 5, 7, 2), normal(3, 2, 3, 1))),
         "tt of a matrix": TT((normal(0, 1, 9, 5), normal(1, 5, 8, 1))),
+        "tt_matrix": TTMatrix((normal(0, 1, 3, 2, 5), normal(1, 5, 2, 4, 4), normal(2, 4, 2, 2, 1))),
     }
 
 
@@ -34,6 +35,10 @@ def model(form: str, dtype: torch.dtype = torch.float64) -> nn.Sequential:
     if form == "tucker":
         first: nn.Module = Conv2d(3, 6, 3, padding=1, rank=3, **kind)
         second: nn.Module = Linear(6 * 16, 8, rank=5, **kind)
+    elif form == "tt_matrix":
+        kernel = TTMatrix((_normal(0, 1, 6, 3, 3, dtype=dtype) / 5, _normal(1, 3, 3, 3, 1, dtype=dtype)))
+        first = write_weight(nn.Conv2d(3, 6, 3, padding=1, **kind), kernel)
+        second = TTMatrixLinear(6 * 16, 8, rank=5, cores=2, **kind)
     else:
         first, second = nn.Conv2d(3, 6, 3, padding=1, **kind), nn.Linear(6 * 16, 8, **kind)
         for layer, seed in ((first, 0), (second, 1)):

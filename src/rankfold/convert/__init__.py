@@ -5,6 +5,7 @@ from rankfold.convert._budget import Budget
 from rankfold.convert._candidates import Candidate, convertible
 from rankfold.convert._conversion import Conversion, ConvertedLayer
 from rankfold.convert._factorize import convert_layers, factorize
+from rankfold.convert._fit_rank import fit_rank
 from rankfold.convert._fold import densify, factorized_layers, fold, fold_in_place
 from rankfold.convert._latency import Latency
 from rankfold.convert._orthogonalize import OrthogonalizedLayer, orthogonalize
@@ -37,6 +38,7 @@ __all__ = [
     "densify",
     "factorize",
     "factorized_layers",
+    "fit_rank",
     "fold",
     "fold_in_place",
     "on_split_attention",

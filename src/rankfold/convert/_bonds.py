@@ -1,5 +1,6 @@
 """Bonds of TT-matrices by the rank policies that can speak of them."""
 
+from collections.abc import Sequence
 from functools import reduce
 from math import prod
 from operator import add
@@ -13,14 +14,33 @@ from rankfold.convert import _timing
 from rankfold.convert._calls import recorded_calls
 from rankfold.convert._candidates import Candidate
 from rankfold.convert._latency import Latency, largest_fitting
-from rankfold.convert._weight_views import Group, reached
+from rankfold.convert._weight_views import Group, reached, weight_groups
 from rankfold.formats import TTMatrix, core_shapes, full_bonds, plan_modes
-from rankfold.ranks import Call, Fixed, Fraction, RankPolicy, Tolerance
+from rankfold.ranks import Call, Fixed, Fraction, RankPolicy, Shares, Tolerance
 
-__all__ = ["choose_bonds"]
+__all__ = ["choose_bonds", "groups_with_bonds", "share_of_bonds"]
 
 Bonds = tuple[int, ...]
 _Sizes = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def groups_with_bonds(candidates: Sequence[Candidate], cores: int) -> list[Group]:
+    """The weights whose rows or columns have factors to share; the layers of the others get the reason."""
+    found = []
+    for group in weight_groups(candidates):
+        weight = group[0].weight
+        assert weight is not None
+        if max(full_bonds(*(plan_modes(size, cores) for size in weight.shape))) > 1:
+            found.append(group)
+            continue
+        for candidate in group:
+            candidate.reason = "neither its rows nor its columns split into factors that bonds could share"
+    return found
+
+
+def share_of_bonds(share: float, full: Bonds) -> Bonds:
+    """A share of every full bond, rounded, at least 1."""
+    return tuple(max(1, round(share * bond)) for bond in full)
 
 
 def choose_bonds(
@@ -45,7 +65,7 @@ def choose_bonds(
         layers = [candidate.module for group in groups for candidate in group]
         calls = recorded_calls(model, layers, policy.example_inputs, training=policy.training)
         groups = reached(model, groups, calls, policy.training)
-    elif not isinstance(policy, Fixed | Fraction | Tolerance):
+    elif not isinstance(policy, Fixed | Fraction | Shares | Tolerance):
         raise OptionError(
             f"factorize: {type(policy).__name__} gives ranks of modes, not of the bonds of a TT-matrix; pass a whole "
             "number, a share, a Tolerance or a Latency."
@@ -72,7 +92,9 @@ def _bonds(
     if isinstance(policy, Fixed):
         return tuple(min(policy.rank, bond) for bond in full)
     if isinstance(policy, Fraction):
-        return tuple(max(1, round(policy.share * bond)) for bond in full)
+        return share_of_bonds(policy.share, full)
+    if isinstance(policy, Shares):
+        return share_of_bonds(policy.share_of(group[0].names[0]), full)
     if isinstance(policy, Latency):
         return _fast_enough(group, policy, sizes, calls)
     assert isinstance(policy, Tolerance)

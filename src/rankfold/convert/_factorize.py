@@ -1,28 +1,25 @@
 """Dense layers of a model -> factorised layers, in place."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
-from rankfold._errors import NonFiniteError, OptionError
+from rankfold._errors import NonFiniteError
 from rankfold.convert._attention import on_split_attention
 from rankfold.convert._candidates import Candidate, convertible
 from rankfold.convert._conversion import Conversion
 from rankfold.convert._exchange import exchanged
-from rankfold.convert._rules import FORMATS
+from rankfold.convert._format_options import Modes, checked_cores, checked_modes
 from rankfold.convert._select import Selector
 from rankfold.convert._truncation import PlainTruncation, Truncation
 from rankfold.convert._tt_matrix import convert_to_tt_matrix
 from rankfold.convert._weight_views import choose_ranks, layer_options
 from rankfold.layers import FactorizedLayer, require_module
-from rankfold.layers._tt_matrix_layer import CORES
 from rankfold.ranks import Choice, Fraction, RankPolicy, as_policy
 
 __all__ = ["convert_layers", "factorize"]
-
-Modes = Sequence[int] | Literal["all"] | None
 
 
 def factorize(
@@ -84,23 +81,16 @@ def factorize(
         <Conversion: 1 of 1 layers factorised, 96.9% fewer parameters in them; print shows them>
     """
     require_module(model, "factorize")
-    if FORMATS[format].name == "tt_matrix":
-        if modes is not None:
-            raise OptionError(
-                f"factorize: got modes {modes!r} for format 'tt_matrix', which splits rows and columns; pass cores."
-            )
+    number = checked_cores("factorize", format, modes, cores)
+    if number is not None:
         return convert_to_tt_matrix(
             model,
             as_policy(rank),
-            CORES if cores is None else cores,
+            number,
             include=include,
             exclude=exclude,
             rescale=rescale,
             example_inputs=example_inputs,
-        )
-    if cores is not None:
-        raise OptionError(
-            f"factorize: got {cores} cores for format {format!r}; leave cores out, or pass format='tt_matrix'."
         )
     return convert_layers(
         model,
@@ -128,12 +118,8 @@ def convert_layers(
     example_inputs: Any = None,
 ) -> Conversion:
     """:func:`factorize` with a given way to approximate weights; the other arguments are its."""
-    if isinstance(modes, str) and modes != "all":
-        raise OptionError(
-            f"factorize: modes must be None, 'all' or a tuple of mode numbers, got {modes!r}; pass one of these."
-        )
+    chosen_modes = checked_modes("factorize", modes)
     candidates = convertible(model, include, exclude)
-    chosen_modes = tuple(modes) if modes is not None and not isinstance(modes, str) else modes
     for group, choice in choose_ranks(model, candidates, policy, chosen_modes, truncation):
         _build(group, choice, truncation, rescale)
     return exchanged(model, candidates, example_inputs)

@@ -6,17 +6,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from rankfold._checks import check_count
 from rankfold._errors import NonFiniteError
 from rankfold.convert._attention import on_split_attention
-from rankfold.convert._bonds import choose_bonds
+from rankfold.convert._bonds import choose_bonds, groups_with_bonds
 from rankfold.convert._candidates import Candidate, convertible
 from rankfold.convert._conversion import Conversion
 from rankfold.convert._exchange import exchanged
 from rankfold.convert._rules import TT_MATRIX_RULES
 from rankfold.convert._select import Selector
-from rankfold.convert._weight_views import weight_groups
-from rankfold.formats import TTMatrix, full_bonds, plan_modes
+from rankfold.formats import TTMatrix
 from rankfold.layers import TTMatrixLayer
 from rankfold.ranks import RankPolicy
 
@@ -36,21 +34,16 @@ def convert_to_tt_matrix(
     example_inputs: Any = None,
 ) -> Conversion:
     """:func:`rankfold.factorize` for the format ``tt_matrix``; the arguments are its."""
-    check_count("factorize", "cores", cores, 2)
     candidates = convertible(model, include, exclude, TT_MATRIX_RULES)
-    for group in weight_groups(candidates):
+    groups = groups_with_bonds(candidates, cores)
+    for group in groups:
         weight = group[0].weight
         assert weight is not None
-        if max(full_bonds(*(plan_modes(size, cores) for size in weight.shape))) == 1:
-            for candidate in group:
-                candidate.reason = (
-                    "neither its rows nor its columns split into factors that bonds could share"
-                )
-        elif not bool(weight.isfinite().all()):
+        if not bool(weight.isfinite().all()):
             raise NonFiniteError(
                 f"layer {group[0].names[0]!r}: its weight holds NaN or infinity; mend it or exclude the layer."
             )
-    for group, ranks in choose_bonds(model, weight_groups(candidates), policy, cores):
+    for group, ranks in choose_bonds(model, groups, policy, cores):
         _build(group, ranks, cores, rescale)
     return exchanged(model, candidates, example_inputs)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rankfold._errors import OptionError
 from rankfold.decompose import cp
-from rankfold.formats import CP, TT, Format, Tucker
+from rankfold.formats import CP, TT, Format, TTMatrix, Tucker
 
 __all__ = ["approximate", "nearest_cp"]
 
@@ -40,6 +40,11 @@ def _(like: Tucker, dense: Tensor, generator: torch.Generator | None) -> Format:
 @approximate.register
 def _(like: TT, dense: Tensor, generator: torch.Generator | None) -> Format:
     return TT.from_dense(dense, ranks=like.ranks)
+
+
+@approximate.register
+def _(like: TTMatrix, dense: Tensor, generator: torch.Generator | None) -> Format:
+    return TTMatrix.from_dense(dense, like.out_sizes, like.in_sizes, ranks=like.ranks)
 
 
 @approximate.register

@@ -61,7 +61,8 @@ def initialize(
         One row per weight.
 
     Raises:
-        OptionError: an unknown initialiser, a deviation out of range, or no weight in a format.
+        OptionError: an unknown initialiser, a deviation out of range, no weight in a format, or layers that share a
+            core.
         ShapeError: a weight whose tensors are computed by a parametrisation, such as gates.
         RankError: with ``'spectral'``, ranks beyond what the shape allows, as in the middle of a TDLRT cycle.
 
@@ -89,6 +90,15 @@ def initialize(
             f"initialize: layer {computed[0]!r} is computed by a parametrisation, such as the gates of GatedRank; "
             "initialise before that."
         )
+    owners: dict[int, str] = {}
+    for site in sites:
+        for parameter in site.parameters:
+            other = owners.setdefault(id(parameter), site.name)
+            if other != site.name:
+                raise OptionError(
+                    f"initialize: layers {other!r} and {site.name!r} share a core, which cannot be drawn for both; "
+                    "initialise before rankfold.sharing.share_cores."
+                )
     rows, drawn = [], []
     for site in sites:
         like, wanted = site.value, own_std(site.layer) if std is None else float(std)

@@ -12,10 +12,11 @@ from rankfold._errors import NonFiniteError, RankError
 from rankfold._registry import Registry
 from rankfold.convert._plain_layers import plain_layers
 from rankfold.convert._select import Selector
-from rankfold.formats import CP, TT, Format, Tucker, full_ranks
+from rankfold.formats import CP, TT, Format, TTMatrix, Tucker, full_bonds, full_ranks, plan_modes
 from rankfold.init._approximate import nearest_cp
 from rankfold.init._balance import balanced
-from rankfold.layers import kernel_matrix, write_weight
+from rankfold.layers import kernel_matrix, kernel_matrix_shape, write_weight
+from rankfold.layers._tt_matrix_layer import CORES
 
 __all__ = ["FORMS", "Form", "WrittenWeight", "spectral"]
 
@@ -48,6 +49,20 @@ def _cp_rank(shape: Sequence[int]) -> int:
     return prod(shape) // max(shape)
 
 
+def _tt_matrix_rank(shape: Sequence[int]) -> int | None:
+    """The largest full bond, or None where there is no matrix or its sizes have no factors that a bond could join."""
+    if len(shape) not in (2, 4):
+        return None
+    sizes = kernel_matrix_shape(shape) if len(shape) == 4 else shape
+    largest = max(full_bonds(*(plan_modes(size, CORES) for size in sizes)))
+    return largest if largest > 1 else None
+
+
+def _tt_matrix(weight: Tensor, rank: int, generator: torch.Generator | None) -> TTMatrix:
+    matrix = kernel_matrix(weight) if weight.ndim == 4 else weight
+    return TTMatrix.from_dense(matrix, *(plan_modes(size, CORES) for size in matrix.shape), ranks=rank)
+
+
 def _cp(weight: Tensor, rank: int, generator: torch.Generator | None) -> CP:
     return nearest_cp(weight, rank, generator)
 
@@ -67,6 +82,13 @@ FORMS: Registry[Form] = Registry(
         build=lambda weight, rank, _: TT.from_dense(weight, ranks=rank),
         summary="a tensor train along the axes of the weight; of a matrix U Vᵀ",
         source="Oseledets 2011, Tensor-train decomposition",
+    ),
+    Form(
+        name="tt_matrix",
+        largest_rank=_tt_matrix_rank,
+        build=_tt_matrix,
+        summary=f"a matrix, or that of a kernel, with rows and columns in {CORES} factors and a core for each",
+        source="Novikov et al. 2015, Tensorizing neural networks",
     ),
     Form(
         name="cp",
@@ -118,11 +140,11 @@ def spectral(
 
     For a new network this is the spectral initialisation of the format: the best part of a usual start that its rank
     can hold. For a trained one it is the usual compression. The layers multiply the dense weight out when they run;
-    those of :func:`rankfold.factorize` do not, but know only Tucker tensors.
+    those of :func:`rankfold.factorize` need not, but know only Tucker tensors and TT-matrices.
 
     Arguments:
         model: any module; its layers with a weight matrix, table or kernel of their own are meant.
-        form: a name in :data:`FORMS`: ``'separable'``, ``'tt'``, ``'cp'`` or ``'tucker'``.
+        form: a name in :data:`FORMS`: ``'separable'``, ``'tt'``, ``'tt_matrix'``, ``'cp'`` or ``'tucker'``.
         rank: a whole number, or a share in (0, 1] of the largest rank of each weight. A number above what a weight
             allows is lowered for it.
         include: regular expressions for whole module names, or module classes; None means all that the form can hold.

@@ -12,6 +12,7 @@ from rankfold.ranks._menu import Allowed, Menu, forms, grid_errors, menu
 from rankfold.ranks._policy import RankPolicy, ShapeRule, as_policy, as_rule, lowered
 from rankfold.ranks._quantum import QUANTUM, Quantum, check_quantum, quantized_rank
 from rankfold.ranks._sensitivity import Sensitivity
+from rankfold.ranks._shares import Shares
 from rankfold.ranks._spend import parameter_menus, spend
 from rankfold.ranks._tolerance import Tolerance
 from rankfold.ranks._weight_view import WeightView
@@ -34,6 +35,7 @@ __all__ = [
     "RankPolicy",
     "Sensitivity",
     "ShapeRule",
+    "Shares",
     "Tolerance",
     "WeightView",
     "allocate",

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from rankfold._errors import OptionError
-from rankfold.formats import CP, TT, Format, Tucker
+from rankfold.formats import CP, TT, Format, TTMatrix, Tucker
 from rankfold.linalg import mode_inner, mode_products, spectrum_dtype
 
 __all__ = ["half_squared_norm", "half_squared_norm_gradients"]
@@ -99,6 +99,14 @@ def _(value: TT) -> list[Tensor]:
         for core, left, right in zip(cores, before, reversed(after), strict=True)
     ]
     return result
+
+
+@half_squared_norm_gradients.register
+def _(value: TTMatrix) -> list[Tensor]:
+    """Those of the train whose modes are the pairs of factors: it has the same entries in another order."""
+    train = TT(tuple(core.flatten(1, 2) for core in value.cores))
+    gradients = half_squared_norm_gradients(train)
+    return [gradient.view_as(core) for gradient, core in zip(gradients, value.cores, strict=True)]
 
 
 def _product(matrices: Sequence[Tensor]) -> Tensor:

@@ -14,7 +14,7 @@ from rankfold._errors import RankfoldError
 from rankfold._registry import Registry
 from rankfold.formats import CP, TT, Format
 from rankfold.init import initialize
-from rankfold.layers import Linear, format_sites, write_weight
+from rankfold.layers import Linear, TTMatrixLinear, format_sites, write_weight
 from rankfold.regularize import Regularizer
 from rankfold.training import INTEGRATORS
 
@@ -63,6 +63,11 @@ FORMS: Registry[CombinationForm] = Registry(
         "tt",
         lambda: _written(lambda weight: TT.from_dense(weight, ranks=_RANK)),
         "a plain layer whose weight is TT",
+    ),
+    CombinationForm(
+        "tt_matrix",
+        lambda: TTMatrixLinear(_SIZE, _SIZE, rank=_RANK, out_sizes=(2, 4), in_sizes=(4, 2)),
+        "a layer of this library",
     ),
 )
 

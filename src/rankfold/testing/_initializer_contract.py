@@ -6,7 +6,7 @@ from typing import ClassVar
 import pytest
 import torch
 
-from rankfold.formats import CP, TT, Format, Tucker
+from rankfold.formats import CP, TT, Format, TTMatrix, Tucker
 from rankfold.init import Initializer
 
 __all__ = ["InitializerContract", "example_values"]
@@ -30,6 +30,7 @@ def example_values() -> dict[str, Format]:
         "cp of a matrix": CP(ones(5), (ones(12, 5), ones(9, 5))),
         "tt": TT((ones(1, 6, 3), ones(3, 5, 4), ones(4, 4, 1))),
         "tt of a matrix": TT((ones(1, 12, 5), ones(5, 9, 1))),
+        "tt_matrix": TTMatrix((ones(1, 3, 2, 4), ones(4, 2, 3, 3), ones(3, 2, 2, 1))),
     }
 
 
