@@ -233,7 +233,9 @@ PUBLIC = {
         "unmerge",
     ],
     "rankfold.diagnostics": [
+        "LayerState",
         "Spectrum",
+        "TrainingMonitor",
         "UpdateRank",
         "component_balance",
         "hessian_norms",
