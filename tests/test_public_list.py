@@ -243,7 +243,9 @@ PUBLIC = {
         "unmerge",
     ],
     "rankfold.diagnostics": [
+        "LayerState",
         "Spectrum",
+        "TrainingMonitor",
         "UpdateRank",
         "component_balance",
         "hessian_norms",

@@ -115,6 +115,7 @@ FLAGS = [
     "--data-dir",
     "--dense",
     "--device",
+    "--diagnose",
     "--epochs",
     "--freeze-bases-after",
     "--help",

@@ -1,6 +1,6 @@
 """Models and training states as safetensors files with ranks in the header; no pickle."""
 
-from rankfold._checkpoint._atomic import atomic_path
+from rankfold._atomic import atomic_path
 from rankfold._checkpoint._layouts import read_layouts
 from rankfold._checkpoint._load import load
 from rankfold._checkpoint._save import save

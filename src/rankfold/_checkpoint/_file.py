@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rankfold._checkpoint._atomic import atomic_path
+from rankfold._atomic import atomic_path
 from rankfold._checkpoint._words import brief
 from rankfold._errors import CheckpointError
 from rankfold._version import __version__

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -17,10 +18,14 @@ from rankfold.cli._optimizers import OPTIMIZERS
 from rankfold.cli._schedules import SCHEDULES
 from rankfold.cli._train_config import TrainConfig
 from rankfold.data import Dataset, batches, load_dataset
+from rankfold.diagnostics import TrainingMonitor
 from rankfold.models import build_model
 from rankfold.training import INTEGRATORS, TDLRT
 
-__all__ = ["Data", "build_network", "build_optimizer", "load_data", "needs_closure"]
+__all__ = ["Data", "build_monitor", "build_network", "build_optimizer", "load_data", "needs_closure"]
+
+
+_CURVED = 64  # images whose loss is looked at for the curvature (choice of this library)
 
 
 @dataclass(frozen=True)
@@ -123,3 +128,14 @@ def build_optimizer(
 def needs_closure(config: TrainConfig) -> bool:
     """Whether a step needs a second gradient of the same batch."""
     return not config.dense and config.core_steps == 1 and not INTEGRATORS[config.integrator].single_gradient
+
+
+def build_monitor(model: nn.Module, data: Data) -> TrainingMonitor:
+    """Look at the layers of a network, and at how the loss of a few training images curves along them.
+
+    Arguments:
+        model: as it is at the start.
+        data: what it learns from.
+    """
+    x, y = (part[:_CURVED] for part in (data.dataset.train_inputs, data.dataset.train_targets))
+    return TrainingMonitor(model, lambda: F.cross_entropy(model(x), y))

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from rankfold._errors import CheckpointError, RankfoldError
-from rankfold.cli._build import build_network, build_optimizer, load_data
+from rankfold.cli._build import build_monitor, build_network, build_optimizer, load_data
 from rankfold.cli._new_folder import make_new, place_of_new
 from rankfold.cli._random_state import restore_random_state
 from rankfold.cli._run_folder import RunFolder
@@ -20,6 +20,7 @@ __all__ = ["resume_run", "start_run"]
 # What is read again from the lines of the files.
 _OF_METRICS = {"test_accuracy", "parameters", "compression"}
 _OF_RANKS = {"layer"}
+_OF_DIAGNOSTICS = {"layer", "step"}
 
 
 def start_run(config: TrainConfig) -> TrainingRun:
@@ -71,7 +72,9 @@ def _built(config: TrainConfig, folder: RunFolder) -> TrainingRun:
     model = build_network(config, data.dataset)
     log = RankLog()
     optimizer, scheduler = build_optimizer(config, model, data.batches_per_epoch, log.add)
-    return TrainingRun(config, folder, data, model, optimizer, scheduler, log)
+    # It remembers the weights at the start, also of a run that is taken up again: these are drawn anew above.
+    monitor = build_monitor(model, data) if config.diagnose else None
+    return TrainingRun(config, folder, data, model, optimizer, scheduler, log, monitor)
 
 
 def _restore(run: TrainingRun, state: dict[str, Any]) -> None:
@@ -83,6 +86,8 @@ def _restore(run: TrainingRun, state: dict[str, Any]) -> None:
     run.progress = Progress(**state["progress"])
     run.metrics = _first_lines(run.folder, run.folder.metrics, state["lines"]["metrics"], _OF_METRICS)
     run.rank_log.lines = _first_lines(run.folder, run.folder.ranks, state["lines"]["ranks"], _OF_RANKS)
+    known = state["lines"].get("diagnostics", 0)  # older runs have none
+    run.diagnosed = _first_lines(run.folder, run.folder.diagnostics, known, _OF_DIAGNOSTICS)
     run.earlier = float(state["elapsed"])
     restore_random_state(state["random"])
 

@@ -11,6 +11,7 @@ from rankfold.cli._compress_config import RECORD
 from rankfold.cli._report_bench_layer import holds_bench, read_bench
 from rankfold.cli._report_compression import read_compression_record
 from rankfold.cli._report_decomposition import read_decomposition
+from rankfold.cli._report_diagnostics import holds_states, read_monitor
 from rankfold.cli._report_study import read_study
 from rankfold.cli._report_training import read_training
 from rankfold.report.page import (
@@ -18,6 +19,7 @@ from rankfold.report.page import (
     bench_page,
     compression_page,
     decomposition_page,
+    monitor_page,
     study_page,
     training_page,
 )
@@ -80,6 +82,13 @@ SOURCES: Registry[Source] = Registry(
         holds=holds_bench,
         read=read_bench,
         page=bench_page,
+    ),
+    Source(
+        name="diagnostics",
+        what="files diagnostics.jsonl",
+        holds=holds_states,
+        read=read_monitor,
+        page=monitor_page,
     ),
 )
 

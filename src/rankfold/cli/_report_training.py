@@ -13,6 +13,7 @@ from rankfold._display import finite
 from rankfold._errors import CheckpointError, NonFiniteError, RankfoldError
 from rankfold.cli._new_folder import is_name_of_time
 from rankfold.cli._optimizers import OPTIMIZERS
+from rankfold.cli._report_diagnostics import read_states
 from rankfold.cli._report_layers import layer_records
 from rankfold.cli._run_folder import RunFolder
 from rankfold.cli._run_times import read_times
@@ -56,6 +57,7 @@ def read_training(path: Path, name: str) -> TrainingRecord:
             classes=DATASETS[config.data].classes,
             times=read_times(folder, len(metrics)),
             failure=_failure(folder),
+            states=read_states(folder.diagnostics),
         )
         if layers and record.parameters is None:
             raise CheckpointError(f"{folder.metrics}: there is a model but no line; restore the file.")

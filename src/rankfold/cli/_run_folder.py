@@ -16,8 +16,8 @@ __all__ = ["RunFolder"]
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A folder with config.json, metrics.jsonl, ranks.jsonl, model.safetensors, checkpoint.safetensors and, after the
-    end of the run, times.json or failure.json.
+    """A folder with config.json, metrics.jsonl, ranks.jsonl, model.safetensors, checkpoint.safetensors, where it was
+    asked for diagnostics.jsonl, and, after the end of the run, times.json or failure.json.
 
     Arguments:
         path: the folder.
@@ -49,6 +49,11 @@ class RunFolder:
     def ranks(self) -> Path:
         """One line per truncation that changed the ranks of a layer, and for each layer its first."""
         return self.path / "ranks.jsonl"
+
+    @property
+    def diagnostics(self) -> Path:
+        """One line per layer after every epoch that was diagnosed."""
+        return self.path / "diagnostics.jsonl"
 
     @property
     def times(self) -> Path:

@@ -11,7 +11,7 @@ from rankfold.cli._train_config import TrainConfig
 __all__ = ["from_json", "to_json", "to_plain"]
 
 # Where a run lies, that it was taken up again and how it is watched are no settings of it.
-_NOT_STORED = ("out", "resume", "watch", "tensorboard")
+_NOT_STORED = ("out", "resume", "watch", "tensorboard", "diagnose")
 
 
 def to_plain(config: TrainConfig) -> dict[str, Any]:

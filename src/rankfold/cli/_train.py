@@ -64,6 +64,7 @@ def _supervised(run: TrainingRun, page: RunPage, console: Console) -> None:
             display = stack.enter_context(TrainingDisplay(console, first_status(run)))
             curves = stack.enter_context(Curves(run)) if run.config.tensorboard else None
             if run.progress == Progress():
+                run.diagnose()
                 run.save()  # so that a run can be taken up again from its first batch on
             if run.config.watch:
                 page.refresh()
@@ -136,7 +137,9 @@ def _train(
 
 
 def _how_to_go_on(run: TrainingRun) -> str:
-    flags = "".join(f" --{name}" for name in ("watch", "tensorboard") if getattr(run.config, name))
+    flags = "".join(
+        f" --{name}" for name in ("watch", "tensorboard", "diagnose") if getattr(run.config, name)
+    )
     return (
         f"interrupted in epoch {run.progress.epoch + 1} after batch {run.progress.batch}; "
         f"go on with: rankfold train --resume {shlex.quote(str(run.folder.path))}{flags}"

@@ -48,10 +48,11 @@ class TrainConfig:
         dense: train the ordinary network instead, to compare with.
         out: folder of the run, made anew; None means runs/<model>-<data>-<time>.
         data_dir: folder to search for the data set first.
-        resume: folder of an interrupted run to go on with; only --epochs, --threads, --data-dir, --device, --watch
-            and --tensorboard may change.
+        resume: folder of an interrupted run to go on with; only --epochs, --threads, --data-dir, --device, --watch,
+            --tensorboard and --diagnose may change.
         watch: keep the page of the run up to date while it trains; open it once, it loads itself again.
         tensorboard: write curves for TensorBoard into the folder of the run.
+        diagnose: after every epoch, look at spectra, movement and curvature of every layer; the page draws them.
         device: cpu, cuda, or auto for cuda where there is one.
     """
 
@@ -80,4 +81,5 @@ class TrainConfig:
     resume: Path | None = None
     watch: tyro.conf.FlagCreatePairsOff[bool] = False
     tensorboard: tyro.conf.FlagCreatePairsOff[bool] = False
+    diagnose: tyro.conf.FlagCreatePairsOff[bool] = False
     device: Annotated[str, tyro.conf.arg(metavar="{cpu,cuda,auto}")] = "auto"

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,10 +11,12 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 import rankfold
+from rankfold._errors import NonFiniteError
 from rankfold.cli._build import Data
 from rankfold.cli._random_state import random_state
 from rankfold.cli._run_folder import RunFolder
 from rankfold.cli._train_config import TrainConfig
+from rankfold.diagnostics import TrainingMonitor
 from rankfold.report import layer_rows, layouts_of, saved_share
 from rankfold.training import EpochMetrics, Progress
 
@@ -52,6 +55,8 @@ class TrainingRun:
         model: what is trained.
         optimizer, scheduler: what trains it.
         rank_log: the lines of ranks.jsonl.
+        monitor: looks at the layers after every epoch, or None.
+        diagnosed: the lines of diagnostics.jsonl.
         progress: how far it is, to the batch.
         metrics: the lines of metrics.jsonl.
         earlier: seconds that earlier processes spent on it.
@@ -64,6 +69,8 @@ class TrainingRun:
     optimizer: Optimizer
     scheduler: LambdaLR
     rank_log: RankLog
+    monitor: TrainingMonitor | None = None
+    diagnosed: list[dict[str, Any]] = field(default_factory=list)
     progress: Progress = field(default_factory=Progress)
     metrics: list[dict[str, Any]] = field(default_factory=list)
     earlier: float = 0.0
@@ -93,9 +100,19 @@ class TrainingRun:
             "compression": saved_share(layer_rows(layouts_of(self.model))),
         }
         self.metrics.append(line)
+        self.diagnose()
         rankfold.save(self.model, self.folder.model)
         self.save()
         return line
+
+    def diagnose(self) -> None:
+        """Look at every layer as it is now, where the run has a monitor."""
+        if self.monitor is None:
+            return
+        with suppress(NonFiniteError):  # who only looks ends no training; the metrics tell of it
+            self.monitor(self.progress.epoch * self.data.batches_per_epoch)
+        self.diagnosed += [asdict(state) for state in self.monitor.states]
+        self.monitor.states.clear()
 
     def save(self) -> None:
         """Write lines and checkpoint.
@@ -105,6 +122,8 @@ class TrainingRun:
         """
         self.folder.write_lines(self.folder.metrics, self.metrics)
         self.folder.write_lines(self.folder.ranks, self.rank_log.lines)
+        if self.diagnosed:
+            self.folder.write_lines(self.folder.diagnostics, self.diagnosed)
         self.folder.write_checkpoint(
             {
                 "layouts": layouts_of(self.model),
@@ -114,6 +133,10 @@ class TrainingRun:
                 "progress": asdict(self.progress),
                 "random": random_state(),
                 "elapsed": self.seconds,
-                "lines": {"metrics": len(self.metrics), "ranks": len(self.rank_log.lines)},
+                "lines": {
+                    "metrics": len(self.metrics),
+                    "ranks": len(self.rank_log.lines),
+                    "diagnostics": len(self.diagnosed),
+                },
             }
         )

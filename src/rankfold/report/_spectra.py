@@ -9,7 +9,7 @@ from rich.table import Table
 from torch import Tensor
 
 from rankfold._errors import NonFiniteError
-from rankfold.linalg import left_singular, unfold
+from rankfold.diagnostics import spectrum
 from rankfold.report._tables import empty_table, plain, sizes
 
 __all__ = ["SHARES", "Spectrum", "spectra_of", "spectra_table"]
@@ -70,12 +70,9 @@ def spectra_of(layer: str, kind: str, weight: Tensor, channel_modes: tuple[int, 
     modes = {"both": outgoing} if weight.ndim == 2 else {"output": outgoing, "input": incoming}
     found = []
     for name, mode in modes.items():
-        matrix = unfold(weight, mode)
-        values = left_singular(matrix, "svd")[1]
-        squares = values.square()
-        total, count = float(squares.sum()), len(values)
-        shares = (squares.cumsum(0) / total).tolist() if total else [1.0] * count
-        floor = torch.finfo(weight.dtype).eps * max(matrix.shape) * float(values[0])
+        one = spectrum(weight, mode)
+        count, largest = len(one.values), max(weight.shape[mode], weight.numel() // weight.shape[mode])
+        floor = torch.finfo(weight.dtype).eps * largest * one.values[0]
         found.append(
             Spectrum(
                 layer=layer,
@@ -83,9 +80,9 @@ def spectra_of(layer: str, kind: str, weight: Tensor, channel_modes: tuple[int, 
                 shape=tuple(weight.shape),
                 mode=name,
                 full_rank=count,
-                energies=tuple(shares[ceil(share * count) - 1] for share in SHARES),
-                stable_rank=total / float(squares[0]) if total else 0.0,
-                numerical_rank=int((values > floor).sum()),
+                energies=tuple(one.energy(ceil(share * count)) for share in SHARES),
+                stable_rank=one.stable_rank,
+                numerical_rank=sum(value > floor for value in one.values),
             )
         )
     return tuple(found)

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -11,9 +9,10 @@ from torch import Tensor, nn
 
 from rankfold._errors import NonFiniteError, RankError
 from rankfold.convert import orthogonalize
-from rankfold.data import batches, load_dataset
+from rankfold.data import batches
 from rankfold.layers import merge_orthogonal, orthogonal_matrices, orthogonal_weights, redraw_blocks
 from rankfold.linalg import hyperspherical_energy, orthonormality_defect
+from rankfold.studies._image_parts import image_parts
 from rankfold.studies._records import Case, Record
 from rankfold.studies._study import Setting
 from rankfold.training import OrthogonalDescent, evaluate, orthogonality_penalty
@@ -92,7 +91,10 @@ def train(case: Case, setting: Setting) -> Record:
         of an output by merging. Where the training broke down: guesses, zero held out, None for the rest.
     """
     method = METHODS[case["method"]]
-    data = _parts(case["data"], case["images"], case["held out images"], setting.data_dir, setting.device)
+    name = case["data"]
+    data = image_parts(
+        name, case["images"], case["held out images"], _SIZES[name], setting.data_dir, setting.device
+    )
     torch.manual_seed(case["seed"])
     model = network(case["channels"], data.classes).to(setting.device)
     before = list(_energies(model))
@@ -161,35 +163,6 @@ def _optimizers(
     return (
         [*optimizers, OrthogonalDescent(rotations, lr=rate, momentum=_MOMENTUM)] if rotations else optimizers
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """Images to train on, held out and to test on, with their labels; the same for every method and seed."""
-
-    train: tuple[Tensor, Tensor]
-    held_out: tuple[Tensor, Tensor]
-    test: tuple[Tensor, Tensor]
-    classes: int
-
-
-@lru_cache(maxsize=1)  # some hundred cases share it
-def _parts(name: str, images: int, held_out: int, data_dir: Path | None, device: torch.device) -> _Parts:
-    data = load_dataset(name, data_dir=data_dir)
-    inputs, test_inputs = (
-        F.adaptive_avg_pool2d(x, _SIZES[name]) for x in (data.train_inputs, data.test_inputs)
-    )
-    order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(0))
-    kept, apart = order[:images], order[images : images + held_out]
-    trained, chosen, tested = (
-        (x.to(device), y.to(device))
-        for x, y in (
-            (inputs[kept], data.train_targets[kept]),
-            (inputs[apart], data.train_targets[apart]),
-            (test_inputs, data.test_targets),
-        )
-    )
-    return _Parts(trained, chosen, tested, data.classes)
 
 
 def _convolutions(model: nn.Sequential) -> Iterator[nn.Conv2d]:

@@ -5,14 +5,19 @@ from rankfold.studies._adaptive_methods import ADAPTIVE_METHODS
 from rankfold.studies._bad_minimum import BAD_MINIMUM
 from rankfold.studies._compression_curve import COMPRESSION_CURVE
 from rankfold.studies._deflation import DEFLATION
+from rankfold.studies._emergence_init import EMERGENCE_INIT
 from rankfold.studies._integrator_guarantees import INTEGRATOR_GUARANTEES
+from rankfold.studies._layer_growth import LAYER_GROWTH
 from rankfold.studies._lazy_training import LAZY_TRAINING
+from rankfold.studies._lazy_width import LAZY_WIDTH
 from rankfold.studies._orthogonal_training import ORTHOGONAL_TRAINING
 from rankfold.studies._overparam_als import OVERPARAM_ALS
 from rankfold.studies._rank_evolution import RANK_EVOLUTION
 from rankfold.studies._rf_nt_nn import RF_NT_NN
 from rankfold.studies._small_singular_values import SMALL_SINGULAR_VALUES
+from rankfold.studies._stacked_cur import STACKED_CUR
 from rankfold.studies._study import Study
+from rankfold.studies._update_rank import UPDATE_RANK
 
 __all__ = ["STUDIES"]
 
@@ -22,11 +27,16 @@ STUDIES: Registry[Study] = Registry(
     BAD_MINIMUM,
     COMPRESSION_CURVE,
     DEFLATION,
+    EMERGENCE_INIT,
     INTEGRATOR_GUARANTEES,
+    LAYER_GROWTH,
     LAZY_TRAINING,
+    LAZY_WIDTH,
     ORTHOGONAL_TRAINING,
     OVERPARAM_ALS,
     RANK_EVOLUTION,
     RF_NT_NN,
     SMALL_SINGULAR_VALUES,
+    STACKED_CUR,
+    UPDATE_RANK,
 )

@@ -26,6 +26,7 @@ from rankfold.report.page._compression_page import compression_page
 from rankfold.report.page._compression_record import CompressedLayerRecord, CompressionRecord, NetworkCosts
 from rankfold.report.page._decomposition_page import decomposition_page
 from rankfold.report.page._decomposition_record import DecompositionRecord, ModeFactor
+from rankfold.report.page._monitor_page import MonitorRecord, monitor_page
 from rankfold.report.page._render import MISSING, render_page, write_page
 from rankfold.report.page._study_page import study_page
 from rankfold.report.page._study_record import StudyCheck, StudyRecord, StudyTable
@@ -61,6 +62,7 @@ __all__ = [
     "Mark",
     "ModeFactor",
     "ModeSpectrum",
+    "MonitorRecord",
     "NetworkCosts",
     "Page",
     "Picture",
@@ -77,6 +79,7 @@ __all__ = [
     "bench_page",
     "compression_page",
     "decomposition_page",
+    "monitor_page",
     "render_page",
     "study_page",
     "training_page",

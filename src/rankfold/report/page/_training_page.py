@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rankfold.report._tables import sizes
 from rankfold.report.page._blocks import Block, Code, Group, Items, Live, Page, Section, Text
+from rankfold.report.page._monitor_charts import monitor_blocks
 from rankfold.report.page._rank_charts import rank_blocks, spectrum_blocks
 from rankfold.report.page._training_advice import advice
 from rankfold.report.page._training_charts import cost_blocks, layers_beside, learning_charts
@@ -49,6 +50,7 @@ def training_page(records: Sequence[TrainingRecord], paths: Sequence[str], live:
             Section("Did it work?", tuple(_worked(records, live))),
             Section("What did it cost?", tuple(_cost(records, main))),
             Section("Where is the rank?", tuple(_rank(records, main, twin))),
+            *_changed(records, main),
             Section(
                 "What to do next?",
                 (Items(tuple(_next(records, twin, paths, live))),),
@@ -121,6 +123,13 @@ def _rank(
     if any(layer.spectra for record in records for layer in record.layers):
         yield Text("Spectra of the weights, with the cut:")
     yield from _each(factorised or records, main, lambda record: spectrum_blocks(record, twin))
+
+
+def _changed(records: Sequence[TrainingRecord], main: TrainingRecord) -> Iterator[Section]:
+    """A section of its own, where somebody looked."""
+    blocks = tuple(_each(records, main, lambda record: monitor_blocks(record.states)))
+    if blocks:
+        yield Section("How did the weights change?", blocks)
 
 
 def _each(records: Sequence[TrainingRecord], main: TrainingRecord, blocks_of: _BlocksOf) -> Iterator[Block]:

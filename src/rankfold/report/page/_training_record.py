@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rankfold.diagnostics import LayerState
+
 __all__ = ["FailureRecord", "LayerRecord", "ModeSpectrum", "RankChange", "TimesRecord", "TrainingRecord"]
 
 
@@ -115,6 +117,7 @@ class TrainingRecord:
         classes: of the data set; None where they are not known.
         times: None where they were not measured.
         failure: None of a run that did not fail.
+        states: what a monitor saw of its layers, in the order of the steps.
     """
 
     name: str
@@ -128,6 +131,7 @@ class TrainingRecord:
     classes: int | None = None
     times: TimesRecord | None = None
     failure: FailureRecord | None = None
+    states: tuple[LayerState, ...] = ()
 
     @property
     def dense(self) -> bool:
