@@ -229,8 +229,9 @@ EMERGENCE_INIT = Study(
         "in early and smaller ones in late layers. The control that decides whether this helps is the sweep: each "
         "alpha, 1 included, gets the rate and the best alpha is taken by held-out images; test images decide nothing.",
         "The gain at a rate that is far too low (F4) is what any larger rate gives.",
-        "With batch norm the function stays the same too in training mode, but a rescaled layer then learns at another "
-        "effective rate, and the equality of F2 is lost; the third table shows by how much.",
+        "Batch norm undoes the factors of all layers but the last, whose factor multiplies the logits, by alpha^4 "
+        "here, as the third table shows. With it the method is a larger scale of the outputs besides the rates, and "
+        "the equality of F2 is lost.",
         "Digits and a perceptron of 8 layers; the paper has larger networks and counts paths between active neurons, "
         "which depend on a threshold and are no part of this study.",
     ),

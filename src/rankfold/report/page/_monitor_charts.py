@@ -26,8 +26,8 @@ _QUANTITIES = (
     _Quantity(
         "update_rank",
         "Rank of what has changed",
-        "The smallest rank that holds 99 % of the squared norm of the change since the start: what an adapter would "
-        "need.",
+        "The smallest rank that holds 99 % of the squared norm of the change since the start; an adapter of that "
+        "rank could hold it.",
         "rank",
     ),
     _Quantity(

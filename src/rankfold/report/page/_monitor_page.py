@@ -64,8 +64,8 @@ def _next(records: Sequence[MonitorRecord]) -> Iterator[str]:
         ranks = ", ".join(f"{state.layer or 'the network'} {state.update_rank}" for state in last)
         if ranks:
             yield (
-                f"{record.name}: ranks that hold 99 % of what changed up to step {last[0].step:,}, such as adapters "
-                f"need that begin from the same weights: {ranks}."
+                f"{record.name}: ranks of adapters that could hold 99 % of what changed up to step {last[0].step:,}: "
+                f"{ranks}."
             )
     yield (
         "rankfold.TDLRT finds the ranks of the weights themselves while it trains; its tolerance of 0.1 keeps 99 % of "
