@@ -70,7 +70,7 @@ def lora_parameters(model: nn.Module, rank: int) -> int:
 def _tdlrt(model: nn.Module, rank: int, steps: int, seed: int) -> Trained:
     budget = lora_parameters(model, rank)
     generator = torch.Generator().manual_seed(seed)
-    adapters.attach(model, rank, include=rf"layers\..*\.({'|'.join(_LAYERS)})", generator=generator)
+    adapters.attach(model, _SPARE * rank, include=rf"layers\..*\.({'|'.join(_LAYERS)})", generator=generator)
     optimizer = rf.TDLRT(
         model,
         torch.optim.AdamW,
@@ -80,8 +80,7 @@ def _tdlrt(model: nn.Module, rank: int, steps: int, seed: int) -> Trained:
         core_steps=1,
         tolerance=0.0,
         parameter_budget=budget,
-        # The last fifth trains cores only, so that no direction is exchanged any more.
-        freeze_bases_after=4 * steps // 5,
+        budget_warmup=steps // 2,
     )
     layers = optimizer.layers.values()
     return Trained(

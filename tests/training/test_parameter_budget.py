@@ -108,6 +108,66 @@ def test_a_layer_without_gradient_counts_as_it_is():
     assert sum(layer.tucker.num_parameters for layer in optimizer.layers.values()) <= 900
 
 
+def sizes_of_a_run(optimizer, steps):
+    x, found = torch.randn(8, 4, 6, 6, generator=torch.Generator().manual_seed(1)), []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        optimizer.model(x).square().mean().backward()
+        optimizer.step()
+        found.append(sizes_now(optimizer))
+    return found
+
+
+def sizes_now(optimizer):
+    return sum(layer.tucker.num_parameters for layer in optimizer.layers.values())
+
+
+def test_over_the_warm_up_the_budget_falls_from_the_first_size():
+    def built():
+        return rf.TDLRT(
+            model(),
+            torch.optim.SGD,
+            lr=0.01,
+            core_steps=1,
+            tolerance=0.0,
+            parameter_budget=500,
+            budget_warmup=8,
+        )
+
+    optimizer = built()
+    first = sizes_now(optimizer)
+    budgets = [500 + (first - 500) * (8 - step) // 8 for step in range(1, 9)] + [500]
+    sizes = sizes_of_a_run(optimizer, 9)
+    assert all(size <= budget for size, budget in zip(sizes, budgets, strict=True))
+    assert sizes[0] > 500 >= sizes[-1]
+
+    # One that is built on smaller layers and takes up another's state goes on from the other's first size.
+    half = built()
+    sizes_of_a_run(half, 4)
+    smaller = rf.TDLRT(
+        half.model,
+        torch.optim.SGD,
+        lr=0.01,
+        core_steps=1,
+        tolerance=0.0,
+        parameter_budget=500,
+        budget_warmup=8,
+    )
+    assert smaller.current_budget == sizes_now(half)
+    smaller.load_state_dict(half.state_dict())
+    assert smaller.current_budget == half.current_budget == budgets[3]
+
+
+def test_the_least_budget_counts_ranks_that_can_be():
+    net = nn.Sequential(nn.Linear(3, 10, bias=False))
+    rf.factorize(net, 1)
+    least = 10 * 3 + 3 * 3 + 3 * 3  # of the 5 that min_rank asks for, 3 can be
+    arguments = {"lr": 0.1, "min_rank": 5, "tolerance": 0.0}
+    rf.TDLRT(net, torch.optim.SGD, parameter_budget=least, **arguments)
+    with pytest.raises(OptionError, match=f"have {least} parameters"):
+        rf.TDLRT(net, torch.optim.SGD, parameter_budget=least - 1, **arguments)
+
+
 def test_refusals():
     for wrong in (0, -5, 2.5, True):
         with pytest.raises(OptionError, match="parameter_budget"):

@@ -6,9 +6,24 @@ from typing import Any
 from rankfold._errors import OptimizerError
 from rankfold.layers import FactorizedLayer
 
-__all__ = ["CYCLE_KEY", "checked_cycle"]
+__all__ = ["CYCLE_KEY", "checked_cycle", "described_cycle", "require_known_ranks"]
 
 CYCLE_KEY = "tdlrt"
+
+
+def described_cycle(
+    layers: Mapping[str, FactorizedLayer],
+    ranks_before: Mapping[str, tuple[int, ...]],
+    inner: str,
+    **numbers: int,
+) -> dict[str, Any]:
+    """What :func:`checked_cycle` reads, as plain numbers and words."""
+    return {
+        **numbers,
+        "ranks_before": {name: list(ranks) for name, ranks in ranks_before.items()},
+        "ranks": {name: list(layer.ranks) for name, layer in layers.items()},
+        "inner": inner,
+    }
 
 
 def checked_cycle(
@@ -52,3 +67,14 @@ def _is_cycle(cycle: Any) -> bool:
         isinstance(table, Mapping) and all(isinstance(ranks, list | tuple) for ranks in table.values())
         for table in tables
     )
+
+
+def require_known_ranks(layers: Mapping[str, FactorizedLayer], known: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise OptimizerError for a layer whose ranks are not those that the optimiser left it with."""
+    for name, layer in layers.items():
+        if layer.ranks != known[name]:
+            raise OptimizerError(
+                f"TDLRT: layer {name!r} has ranks {layer.ranks}, this optimiser left it with "
+                f"{known[name]}; after loading a model's state load the optimiser's of the same time, "
+                "pass the optimiser to set_ranks, or make a new one."
+            )

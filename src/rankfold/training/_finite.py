@@ -1,25 +1,37 @@
-"""Find NaN and infinity in gradients before they reach any state."""
+"""Find NaN and infinity: in gradients before they reach any state, and in cores."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
 from rankfold._errors import NonFiniteError
+from rankfold.layers import FactorizedLayer
 
-__all__ = ["require_finite_gradients"]
+__all__ = ["non_finite_cores", "require_finite_gradients"]
 
 
-def require_finite_gradients(parameters: Mapping[nn.Parameter, str], step: int) -> None:
+def require_finite_gradients(
+    names: Mapping[nn.Parameter, str], groups: Iterable[Mapping[str, Any]], step: int
+) -> None:
     """Raise if any gradient holds NaN or infinity; one host sync if none does and no sum overflows.
 
     Arguments:
-        parameters: the parameters and their names.
+        names: of the model's parameters.
+        groups: of the inner optimiser, which may list others.
         step: number of the step about to be made, for the message.
 
     Raises:
         NonFiniteError: names the step and the parameters.
     """
+    others = {
+        parameter: f"parameter {position} of group {index}"
+        for index, group in enumerate(groups)
+        for position, parameter in enumerate(group["params"])
+        if parameter not in names
+    }
+    parameters = {**names, **others}
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not gradients:
         return
@@ -39,8 +51,17 @@ def require_finite_gradients(parameters: Mapping[nn.Parameter, str], step: int) 
     ]
     if not bad:  # a float64 gradient too large for float32
         return
-    names = ", ".join(bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
+    some = ", ".join(bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
     raise NonFiniteError(
-        f"TDLRT: at step {step} the gradient of {names} holds NaN or infinity, nothing was changed; "
+        f"TDLRT: at step {step} the gradient of {some} holds NaN or infinity, nothing was changed; "
         "lower the learning rate, clip the gradients, or look for an overflow in the forward pass."
+    )
+
+
+def non_finite_cores(layers: Mapping[str, FactorizedLayer], step: int) -> NonFiniteError:
+    """The error that names the layers whose core holds NaN or infinity."""
+    bad = [name for name, layer in layers.items() if not bool(layer.core.isfinite().all())]
+    return NonFiniteError(
+        f"TDLRT: after step {step} the core of {', '.join(bad)} holds NaN or infinity; "
+        "lower the learning rate or clip the gradients, and start from the last checkpoint."
     )

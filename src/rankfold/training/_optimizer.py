@@ -7,24 +7,32 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from rankfold._errors import NonFiniteError, OptimizerError
-from rankfold.convert import factorized_layers
-from rankfold.formats import checked_ranks, pad_core, truncate_cores
+from rankfold._errors import NonFiniteError
+from rankfold.formats import pad_core, truncate_cores
 from rankfold.layers import FactorizedLayer, replace_data
-from rankfold.linalg import HOSVD
-from rankfold.ranks import Fraction, RankPolicy, as_rule
+from rankfold.ranks import RankPolicy
 from rankfold.training._autocast import full_precision, in_current_autocast
-from rankfold.training._cycle_state import CYCLE_KEY, checked_cycle
-from rankfold.training._finite import require_finite_gradients
+from rankfold.training._basis_moves import inner_moves, layer_gradients, turn_frames
+from rankfold.training._cycle_state import CYCLE_KEY, checked_cycle, described_cycle, require_known_ranks
+from rankfold.training._finite import non_finite_cores, require_finite_gradients
 from rankfold.training._one_pass import arm, collected_gradients, one_passes, projected, with_columns
 from rankfold.training._options import check_options
-from rankfold.training._parameter_budget import check_budget, within_budget
+from rankfold.training._parameter_budget import budget_at, check_budget, size_of, within_budget
 from rankfold.training._records import Cut, RankRecord, rank_records
 from rankfold.training._replay import Replay
-from rankfold.training._setup import DEFECT_IN_EPS, LOOSE, bring_to_form, inner_groups, trainable_layers
+from rankfold.training._setup import (
+    DEFECT_IN_EPS,
+    LOOSE,
+    bring_to_form,
+    inner_groups,
+    largest_ranks,
+    rate_of,
+    require_no_basis,
+    trainable_layers,
+)
 from rankfold.training._snapshot import Snapshot
-from rankfold.training._transport import pad_state, rotate_state, transport_rule
-from rankfold.training.integrators import INTEGRATORS, Gradients, Integrator
+from rankfold.training._transport import pad_state, rotate_state, set_state, transport_rule
+from rankfold.training.integrators import INTEGRATORS, Integrator
 
 __all__ = ["TDLRT"]
 
@@ -34,16 +42,17 @@ class TDLRT(Optimizer):
 
     A cycle is a basis step, ``core_steps`` steps of the inner optimiser on the cores, and a truncation to
     ``tolerance``. The basis step uses one gradient to turn or widen the bases and leaves the cores alone. The inner
-    optimiser trains the cores and every dense parameter; it never sees a basis, so weight decay acts on cores
-    only, where ``||C|| = ||W||``. When ranks change its state moves along. Between cycles all ranks are exact. Layers
-    over a TT-matrix count among the rest: the inner optimiser trains their cores as they are, at fixed ranks.
+    optimiser trains the cores and every dense parameter; weight decay acts on cores only, where ``||C|| = ||W||``.
+    When ranks change its state moves along. Between cycles all ranks are exact. Layers over a TT-matrix count among the
+    rest: the inner optimiser trains their cores as they are, at fixed ranks.
 
     Without a closure each ``step()`` uses one gradient, so a cycle takes ``1 + core_steps`` calls. With
     ``core_steps=1`` one call is one cycle, the paper's two-gradient step. With a closure, it is evaluated twice on the
     same batch with the same random numbers. Without one, the layers take the second gradient in the backward of the
     first (widening a basis does not change the function), so it costs no second pass and agrees to rounding; a
     layer that ran compiled or under ``torch.func`` cannot, and then a cycle takes two calls.
-    ``integrator='parallel'`` needs no second gradient.
+    ``integrator='parallel'`` needs no second gradient; there the inner optimiser moves K_i = U_i S_i beside the cores,
+    with moments of their own, and the bases turn by that.
 
     Arguments:
         model: a module with factorised layers (see :func:`rankfold.factorize`). Bases that are not orthonormal, or
@@ -65,6 +74,8 @@ class TDLRT(Optimizer):
             Where a truncation to the tolerance leaves more, directions with the least energy per parameter go, over
             all layers, so that the budget finds the ranks (with ``tolerance=0`` it alone does).
         tolerance_warmup: number of steps over which the tolerance rises linearly from 0.
+        budget_warmup: number of steps over which the budget falls linearly from the size that the layers begin with,
+            so that what is cut has had time to grow.
         freeze_bases_after: None, or the number of steps after which bases and ranks stay and only cores train.
         param_groups: None, or dictionaries as ``torch.optim`` takes them, over the model's parameters; bases among
             them are left out.
@@ -115,6 +126,7 @@ class TDLRT(Optimizer):
         rank_quantum: int = 1,
         parameter_budget: int | None = None,
         tolerance_warmup: int = 0,
+        budget_warmup: int = 0,
         freeze_bases_after: int | None = None,
         param_groups: Iterable[Mapping[str, Any]] | None = None,
         accumulate: bool = False,
@@ -128,6 +140,7 @@ class TDLRT(Optimizer):
             min_rank=min_rank,
             rank_quantum=rank_quantum,
             tolerance_warmup=tolerance_warmup,
+            budget_warmup=budget_warmup,
             freeze_bases_after=freeze_bases_after,
             parameter_budget=parameter_budget,
         )
@@ -135,7 +148,7 @@ class TDLRT(Optimizer):
         self.transport = transport_rule(inner_optimizer_class)
         self.tolerance, self.core_steps, self.basis_every = tolerance, core_steps, basis_every
         self.min_rank, self.rank_quantum = min_rank, rank_quantum
-        self.parameter_budget = parameter_budget
+        self.parameter_budget, self.budget_warmup = parameter_budget, budget_warmup
         self.tolerance_warmup, self.freeze_bases_after = tolerance_warmup, freeze_bases_after
         self.on_truncation = on_truncation
         #: The latest truncation of each layer.
@@ -150,16 +163,8 @@ class TDLRT(Optimizer):
         check_budget(parameter_budget, self.layers.values(), min_rank, adaptive=self.integrator.adaptive)
         bases = [factor for layer in self.layers.values() for factor in layer.factors.values()]
         groups = inner_groups(model, param_groups)
-        policy = as_rule("TDLRT: max_rank", Fraction(1.0) if max_rank is None else max_rank)
-        self.max_ranks = {
-            name: checked_ranks(
-                f"TDLRT: max_rank of {name!r}",
-                policy(layer.weight_shape, layer.modes),
-                layer.weight_shape,
-                layer.modes,
-            )
-            for name, layer in self.layers.items()
-        }
+        self.max_ranks = largest_ranks(self.layers, max_rank)
+        self._first_size = size_of(self.layers.values())
         self._shapes = {name: layer.weight_shape for name, layer in self.layers.items()}
         self._names = {parameter: name for name, parameter in model.named_parameters()}
 
@@ -191,7 +196,7 @@ class TDLRT(Optimizer):
         Raises:
             NonFiniteError: a gradient holds NaN or infinity; nothing was changed.
         """
-        self._require_known_ranks()
+        require_known_ranks(self.layers, self._known_ranks)
         whole_cycle = closure is not None and self.core_steps == 1 and self._basis_step_is_next()
         replay = Replay(self.model) if whole_cycle else None
         again = None if closure is None else in_current_autocast(closure, self._device_type)
@@ -208,7 +213,7 @@ class TDLRT(Optimizer):
         return loss
 
     def _advance(self, closure: Callable[[], Any] | None, replay: Replay | None) -> None:
-        self._require_finite()
+        require_finite_gradients(self._names, self.inner.param_groups, self.steps_done + 1)
         if self._basis_step_is_next():
             self._begin_cycle(closure, replay)
         else:
@@ -235,15 +240,6 @@ class TDLRT(Optimizer):
         wanted = self.core_steps == 1 and widens_alike and self._basis_step_is_next()
         arm(self._passes, wanted)
 
-    def _require_known_ranks(self) -> None:
-        for name, layer in self.layers.items():
-            if layer.ranks != self._known_ranks[name]:
-                raise OptimizerError(
-                    f"TDLRT: layer {name!r} has ranks {layer.ranks}, this optimiser left it with "
-                    f"{self._known_ranks[name]}; after loading a model's state load the optimiser's of the same time, "
-                    "pass the optimiser to set_ranks, or make a new one."
-                )
-
     def _note_ranks(self) -> None:
         self._known_ranks = {name: layer.ranks for name, layer in self.layers.items()}
 
@@ -268,36 +264,42 @@ class TDLRT(Optimizer):
         if closure is None and all(self._passes[name].collected for name in taking_part):
             self._one_pass_step(taking_part)
             return
-        rates = [self._rate(layer) for layer in taking_part.values()]
-        tuckers = [layer.tucker for layer in taking_part.values()]
-        steps = self.integrator.advance(tuckers, [_gradients(la) for la in taking_part.values()], rates)
+        layers = list(taking_part.values())
+        if self.integrator.single_gradient:
+            tuckers, gradients = inner_moves(self.inner, self.transport, layers)
+            rates = [1.0] * len(layers)
+        else:
+            tuckers, gradients = [la.tucker for la in layers], [layer_gradients(la) for la in layers]
+            rates = [rate_of(layer.core, self.inner) for layer in layers]
+        steps = self.integrator.advance(tuckers, gradients, rates)
         states = [
             self._moved_state(layer, step.rotations, dict(enumerate(step.tucker.ranks)))
-            for layer, step in zip(taking_part.values(), steps, strict=True)
+            for layer, step in zip(layers, steps, strict=True)
         ]
-        before = None if replay is None else Snapshot(taking_part.values(), self.state)
+        before = None if replay is None else Snapshot(layers, self.state)
         self._ranks_before = {name: layer.ranks for name, layer in taking_part.items()}
-        for layer, step, state in zip(taking_part.values(), steps, states, strict=True):
-            layer.assign(step.tucker)
-            self._set_state(layer, state)
-            layer.core.grad = step.core_gradient
-        self._core_steps_left = self.core_steps
+        for layer, step, state in zip(layers, steps, states, strict=True):
+            turn_frames(self.state, layer, step.rotations)
+            layer.assign(step.moved())
+            set_state(self.state, layer.core, state)
         if self.integrator.single_gradient:
-            self._core_steps_left -= 1
-        elif replay is not None:
+            self._core_steps_left = self.core_steps - 1
+            return
+        self._core_steps_left = self.core_steps
+        if replay is not None:
             assert closure is not None
             assert before is not None
             try:
                 with replay.second_pass(), torch.enable_grad():
                     self.zero_grad()
                     closure()
-                self._require_finite()
+                require_finite_gradients(self._names, self.inner.param_groups, self.steps_done + 1)
             except BaseException:
                 before.restore()
                 self._ranks_before, self._core_steps_left = {}, 0
                 raise
             self._core_steps_left = 0
-        # Where the core gradient is not known yet, it is None and the inner optimiser moves dense parameters only.
+        # Without a replay the core gradient is not known yet, and the inner optimiser moves dense parameters only.
         self.inner.step()
 
     def _one_pass_step(self, layers: Mapping[str, FactorizedLayer]) -> None:
@@ -313,7 +315,7 @@ class TDLRT(Optimizer):
             replace_data(
                 layer.core, pad_core(layer.core.data, dict(enumerate(gradient.shape))), layer.channels_last
             )
-            self._set_state(layer, state)
+            set_state(self.state, layer.core, state)
             layer.core.grad = gradient
             self._passes[name].clear()
         self._core_steps_left = self.core_steps - 1
@@ -328,11 +330,6 @@ class TDLRT(Optimizer):
         for name, fresh in self._fresh.items():
             self.layers[name].assign(with_columns(self.layers[name], fresh))
         self._fresh = {}
-
-    def _rate(self, layer: FactorizedLayer) -> float:
-        """Step length along the negative gradient, from the group that trains the layer's core."""
-        group = next(g for g in self.inner.param_groups if any(p is layer.core for p in g["params"]))
-        return -float(group["lr"]) if group.get("maximize") else float(group["lr"])
 
     @torch.inference_mode(False)  # tensors made in inference mode could never be trained again
     @torch.no_grad()
@@ -368,19 +365,25 @@ class TDLRT(Optimizer):
                 quantum=self.rank_quantum,
                 rotate=self.current_tolerance < LOOSE or self.parameter_budget is not None,
             )
-            if self.parameter_budget is not None and not untrained:
-                results = self._within_budget(layers, results)
+            if self.current_budget is not None and not untrained:
+                results = within_budget(
+                    results,
+                    [
+                        self._shapes[name] for name in layers
+                    ],  # in a one-pass step factors lack their new columns
+                    [layer.modes for layer in layers.values()],
+                    self.current_budget
+                    - size_of(la for name, la in self.layers.items() if name not in layers),
+                    min_rank=self.min_rank,
+                    quantum=self.rank_quantum,
+                )
             states = [
                 self._moved_state(layer, {mode: rotation.mT for mode, rotation in result.bases.items()}, {})
                 for layer, result in zip(layers.values(), results, strict=True)
             ]
         except NonFiniteError:
             self._join_columns()
-            bad = [name for name, layer in layers.items() if not bool(layer.core.isfinite().all())]
-            raise NonFiniteError(
-                f"TDLRT: after step {self.steps_done} the core of {', '.join(bad)} holds NaN or infinity; "
-                "lower the learning rate or clip the gradients, and start from the last checkpoint."
-            ) from None
+            raise non_finite_cores(layers, self.steps_done) from None
         except BaseException:
             self._join_columns()
             raise
@@ -388,12 +391,12 @@ class TDLRT(Optimizer):
         augmented = [layer.ranks for layer in layers.values()]
         for (name, layer), result, state in zip(layers.items(), results, states, strict=True):
             layer.assign(projected(layer, self._fresh.pop(name, {}), result))
-            self._set_state(layer, state)
+            set_state(self.state, layer.core, state)
+            turn_frames(self.state, layer, {mode: basis.mT for mode, basis in result.bases.items()})
+        measured = zip(layers.items(), results, norms, augmented, strict=True)
         cuts = [
             Cut(name, layer, result, norm, wide, self._ranks_before[name])
-            for (name, layer), result, norm, wide in zip(
-                layers.items(), results, norms, augmented, strict=True
-            )
+            for (name, layer), result, norm, wide in measured
         ]
         self.records |= {record.layer: record for record in rank_records(cuts, self.steps_done, adaptive)}
         for name, layer in layers.items():
@@ -405,25 +408,17 @@ class TDLRT(Optimizer):
             for name in layers:
                 self.on_truncation(self.records[name])
 
-    def _within_budget(self, layers: Mapping[str, FactorizedLayer], results: list[HOSVD]) -> list[HOSVD]:
-        """Cut further what the budget does not allow; layers outside this cycle keep what they have."""
-        assert self.parameter_budget is not None
-        others = sum(layer.tucker.num_parameters for name, layer in self.layers.items() if name not in layers)
-        return within_budget(
-            results,
-            [self._shapes[name] for name in layers],  # in a one-pass step factors lack their new columns
-            [layer.modes for layer in layers.values()],
-            self.parameter_budget - others,
-            min_rank=self.min_rank,
-            quantum=self.rank_quantum,
-        )
-
     @property
     def current_tolerance(self) -> float:
         """The tolerance of the next truncation, warm-up considered."""
         if not self.tolerance_warmup:
             return self.tolerance
         return self.tolerance * min(1.0, self.steps_done / self.tolerance_warmup)
+
+    @property
+    def current_budget(self) -> int | None:
+        """The parameter budget of the next truncation, warm-up considered."""
+        return budget_at(self.steps_done, self.parameter_budget, self._first_size, self.budget_warmup)
 
     def clip_grad_norm_(self, max_norm: float) -> Tensor:
         """Scale the gradients that the inner optimiser uses, so that their joint norm is at most ``max_norm``.
@@ -444,13 +439,14 @@ class TDLRT(Optimizer):
     def state_dict(self) -> dict[str, Any]:
         """As of every optimiser, with a further entry for the cycle; plain numbers and tensors only."""
         result = super().state_dict()
-        result[CYCLE_KEY] = {
-            "steps_done": self.steps_done,
-            "core_steps_left": self._core_steps_left,
-            "ranks_before": {name: list(ranks) for name, ranks in self._ranks_before.items()},
-            "ranks": {name: list(layer.ranks) for name, layer in self.layers.items()},
-            "inner": type(self.inner).__name__,
-        }
+        result[CYCLE_KEY] = described_cycle(
+            self.layers,
+            self._ranks_before,
+            type(self.inner).__name__,
+            steps_done=self.steps_done,
+            core_steps_left=self._core_steps_left,
+            first_size=self._first_size,
+        )
         return result
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -464,6 +460,7 @@ class TDLRT(Optimizer):
         self.steps_done = cycle["steps_done"]
         self._note_ranks()
         self._core_steps_left = cycle["core_steps_left"]
+        self._first_size = cycle.get("first_size", self._first_size)
         self._ranks_before = {name: tuple(ranks) for name, ranks in cycle["ranks_before"].items()}
         self._prepare_pass()
 
@@ -485,11 +482,7 @@ class TDLRT(Optimizer):
             return
         given = param_group["params"]
         listed = [given] if isinstance(given, Tensor) else list(given)
-        bases = {id(f) for _, layer in factorized_layers(self.model) for f in layer.factors.values()}
-        if any(id(entry) in bases for entry in listed):
-            raise OptimizerError(
-                "TDLRT.add_param_group: got a basis; bases are turned by TDLRT, leave them out."
-            )
+        require_no_basis(self.model, listed)
         self.inner.add_param_group({**param_group, "params": listed})
         self.param_groups.insert(-1, self.inner.param_groups[-1])
 
@@ -502,25 +495,3 @@ class TDLRT(Optimizer):
         if rotations:
             return rotate_state(state, self.transport, layer.core, rotations)
         return pad_state(state, self.transport, layer.core, ranks)
-
-    def _set_state(self, layer: FactorizedLayer, state: dict[str, Any] | None) -> None:
-        if state is None:
-            self.state.pop(layer.core, None)
-        else:
-            self.state[layer.core] = state
-
-    def _require_finite(self) -> None:
-        others = {
-            parameter: f"parameter {position} of group {index}"
-            for index, group in enumerate(self.inner.param_groups)
-            for position, parameter in enumerate(group["params"])
-            if parameter not in self._names
-        }
-        require_finite_gradients({**self._names, **others}, self.steps_done + 1)
-
-
-def _gradients(layer: FactorizedLayer) -> Gradients:
-    core = layer.core.grad
-    factors = {mode: factor.grad for mode, factor in layer.factors.items() if factor.grad is not None}
-    assert core is not None
-    return Gradients(core, factors)

@@ -12,7 +12,7 @@ from rankfold.formats import feasible_ranks, truncate_cores
 from rankfold.layers import FactorizedLayer
 from rankfold.linalg import HOSVD
 
-__all__ = ["check_budget", "parameters_at", "within_budget"]
+__all__ = ["budget_at", "check_budget", "parameters_at", "size_of", "within_budget"]
 
 Modes = tuple[int, ...]
 
@@ -25,6 +25,23 @@ def parameters_at(shape: Sequence[int], modes: Modes, core: Sequence[int]) -> in
         64
     """
     return prod(core) + sum(shape[mode] * core[mode] for mode in modes)
+
+
+def size_of(layers: Iterable[FactorizedLayer]) -> int:
+    """Numbers in the cores and factors of layers."""
+    return sum(layer.tucker.num_parameters for layer in layers)
+
+
+def budget_at(step: int, budget: int | None, first: int, warmup: int) -> int | None:
+    """The budget of a step: from the first size it falls linearly over the warm-up.
+
+    Example:
+        >>> [budget_at(step, 100, 180, 4) for step in range(6)]
+        [180, 160, 140, 120, 100, 100]
+    """
+    if budget is None or step >= warmup:
+        return budget
+    return budget + max(first - budget, 0) * (warmup - step) // warmup
 
 
 def check_budget(
@@ -43,6 +60,8 @@ def check_budget(
         core = list(layer.weight_shape)
         for mode in layer.modes:
             core[mode] = min(min_rank, core[mode])
+        for mode, rank in zip(layer.modes, feasible_ranks(core, layer.modes), strict=True):
+            core[mode] = rank
         least += parameters_at(layer.weight_shape, layer.modes, core)
     if budget < least:
         raise OptionError(

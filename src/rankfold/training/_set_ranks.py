@@ -12,6 +12,7 @@ from rankfold.formats import full_ranks
 from rankfold.layers import FactorizedLayer
 from rankfold.ranks import RankPolicy
 from rankfold.training._autocast import full_precision
+from rankfold.training._basis_moves import FRAME, turned_frame
 from rankfold.training._optimizer import TDLRT
 from rankfold.training._rank_targets import rank_targets
 from rankfold.training._records import RankRecord, parameters_of
@@ -161,6 +162,9 @@ def _moved(
         states[layer.core] = pad_state(turned, rule, new.cut_core, dict(enumerate(new.tucker.ranks)))
     for mode, factor in layer.factors.items():
         if state := optimizer.state.get(factor):
+            if FRAME in state:  # of TDLRT, whose moments of a basis lie in coordinates of their own
+                states[factor] = {**state, FRAME: turned_frame(state[FRAME], mode, new.core_gradients)}
+                continue
             if mode in new.factor_gradients:
                 state = rotate_state(state, rule, factor, {1: new.factor_gradients[mode]})
             narrow = factor.data[:, :1].expand(-1, new.cut_core.shape[mode])

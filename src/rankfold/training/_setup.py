@@ -5,12 +5,24 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from rankfold._errors import OptimizerError
 from rankfold.convert import factorized_layers
+from rankfold.formats import checked_ranks
 from rankfold.layers import FactorizedLayer, TTMatrixLayer
+from rankfold.ranks import Fraction, RankPolicy, as_rule
 
-__all__ = ["DEFECT_IN_EPS", "LOOSE", "bring_to_form", "inner_groups", "trainable_layers"]
+__all__ = [
+    "DEFECT_IN_EPS",
+    "LOOSE",
+    "bring_to_form",
+    "inner_groups",
+    "largest_ranks",
+    "rate_of",
+    "require_no_basis",
+    "trainable_layers",
+]
 
 # The product of two bases that are orthonormal to rounding is so again, but the rounding adds up over
 # thousands of truncations; at this many eps a factor is orthonormalised anew, well before 1e-5 in float32.
@@ -78,6 +90,35 @@ def inner_groups(model: nn.Module, param_groups: Iterable[Mapping[str, Any]] | N
             "list it, or freeze the layer with requires_grad_(False)."
         )
     return groups
+
+
+def require_no_basis(model: nn.Module, parameters: Iterable[Any]) -> None:
+    """Raise OptimizerError if a basis is among parameters that are to be added."""
+    bases = {id(factor) for _, layer in factorized_layers(model) for factor in layer.factors.values()}
+    if any(id(parameter) in bases for parameter in parameters):
+        raise OptimizerError("TDLRT.add_param_group: got a basis; bases are turned by TDLRT, leave them out.")
+
+
+def rate_of(core: Tensor, inner: Optimizer) -> float:
+    """Step length along the negative gradient, from the group that trains a core."""
+    group = next(g for g in inner.param_groups if any(p is core for p in g["params"]))
+    return -float(group["lr"]) if group.get("maximize") else float(group["lr"])
+
+
+def largest_ranks(
+    layers: Mapping[str, FactorizedLayer], max_rank: RankPolicy | int | float | None
+) -> dict[str, tuple[int, ...]]:
+    """The rank of each factorised mode that no truncation exceeds, by layer."""
+    policy = as_rule("TDLRT: max_rank", Fraction(1.0) if max_rank is None else max_rank)
+    return {
+        name: checked_ranks(
+            f"TDLRT: max_rank of {name!r}",
+            policy(layer.weight_shape, layer.modes),
+            layer.weight_shape,
+            layer.modes,
+        )
+        for name, layer in layers.items()
+    }
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from rankfold.layers import FactorizedLayer, replace_data
+from rankfold.training._transport import set_state
 
 __all__ = ["Snapshot"]
 
@@ -31,7 +32,4 @@ class Snapshot:
             replace_data(layer.core, core, layer.channels_last)
             for mode, factor in factors.items():
                 replace_data(layer.factors[mode], factor)
-            if state is None:
-                self._state.pop(layer.core, None)
-            else:
-                self._state[layer.core] = state
+            set_state(self._state, layer.core, state)

@@ -5,8 +5,9 @@ variances: where coordinates turn by P, variances mix with weights P∘P (exact 
 Rotating its square root instead lets positive entries cancel, and the next steps become too long.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ __all__ = [
     "pad_state",
     "register_transport",
     "rotate_state",
+    "set_state",
     "transport_rule",
 ]
 
@@ -149,6 +151,16 @@ def rotate_state(
         )
 
     return _mapped(state, rule, old, lambda value: turned(value, 1), lambda value: turned(value, 2))
+
+
+def set_state(
+    states: MutableMapping[Tensor, dict[str, Any]], core: Tensor, state: dict[str, Any] | None
+) -> None:
+    """Give a core its state, or take it away."""
+    if state is None:
+        states.pop(core, None)
+    else:
+        states[core] = state
 
 
 def _mapped(

@@ -38,6 +38,12 @@ class BasisStep:
     rotations: dict[int, Tensor]
     core_gradient: Tensor | None = None
 
+    def moved(self) -> Tucker:
+        """The tensor after a step of length 1 along the core gradient, where there is one."""
+        if self.core_gradient is None:
+            return self.tucker
+        return Tucker(self.tucker.core - self.core_gradient, self.tucker.factors)
+
 
 @dataclass(frozen=True, slots=True)
 class Integrator:
@@ -46,7 +52,9 @@ class Integrator:
     Arguments:
         name: key in the registry.
         advance: maps tensors, their gradients and learning rates to basis steps, many layers at once.
-        single_gradient: whether ``advance`` gives the core gradient, so that no further pass is needed.
+        single_gradient: whether ``advance`` gives the core gradient, so that no further pass is needed. Then what
+            :class:`rankfold.TDLRT` hands over for gradients are the moves of the inner optimiser, with the sign turned,
+            for learning rates of 1.
         adaptive: whether bases are widened and must be truncated afterwards.
         summary: one line for tables.
         source: paper.
