@@ -1,6 +1,7 @@
 """Accuracy at equal budgets of parameters: ranks found by training, ranks told, gates, pruned and sparse weights."""
 
 from collections.abc import Callable
+from statistics import mean
 
 from rankfold.studies._checks import Check
 from rankfold.studies._compression_networks import NETWORKS
@@ -15,6 +16,7 @@ __all__ = ["EQUAL_BUDGET"]
 
 _SMALL = ("lenet5", "small_vgg")
 _SHARES = (0.1, 0.03)  # of high compression, where methods differ
+_OWN = ("tdlrt", "parallel")
 _OTHERS = ("gated", "frobenius", "tucker", "magnitude", "hadamard")
 
 
@@ -54,10 +56,18 @@ def _point(records: Records, network: str, method: str, share: float) -> Point:
 
 def _ahead(network: str, other: str, share: float) -> Callable[[Records], float]:
     def measure(records: Records) -> float:
-        own, theirs = (_point(records, network, method, share) for method in ("tdlrt", other))
-        return own.accuracy - theirs.accuracy
+        own = max(_OWN, key=lambda method: _held_out(records, network, method, share))
+        return _point(records, network, own, share).accuracy - _point(records, network, other, share).accuracy
 
     return measure
+
+
+def _held_out(records: Records, network: str, method: str, share: float) -> float:
+    """Mean accuracy of the best recipe on images held back, by which integrators are chosen, as recipes are."""
+    runs: dict[tuple[float, float], list[float]] = {}
+    for row in records.where(network=network, method=method, point=share):
+        runs.setdefault((row["learning_rate"], row["weight_decay"]), []).append(row["held_out_accuracy"])
+    return max(map(mean, runs.values()))
 
 
 def _most_over(records: Records) -> float:
@@ -76,8 +86,9 @@ _CHECKS = (
         Check(
             name=f"{network} {100 * share:g} % {method}",
             statement=(
-                f"{NETWORKS[network].title} at {100 * share:g} % of the parameters: the mean accuracy of TDLRT is at "
-                f"least that of {BUDGET_METHODS[method].title} (difference in points)"
+                f"{NETWORKS[network].title} at {100 * share:g} % of the parameters: TDLRT, by the integrator that does "
+                f"better on images held back, is on average at least as accurate as {BUDGET_METHODS[method].title} "
+                "(difference in points)"
             ),
             measure=_ahead(network, method, share),
             least=0.0,
@@ -139,6 +150,8 @@ EQUAL_BUDGET = Study(
         "The budget is a share of the weights of all convolutions, on LeNet-5 also of the linear layers; of pruned and "
         "sparse weights those that are not zero, which cost an index each to store and save no time as they are here. "
         "One rank for all layers cannot use the last percents of a budget.",
+        "TDLRT has two integrators: the default of this library with ten core steps between steps of the bases, and "
+        "the parallel one, whose bases move with every step, with moments of their own.",
         "TDLRT, magnitude pruning and elementwise factors come down to the budget in the same five rounds between a "
         "fifth and three fifths of the steps, GatedRank is cut at three fifths; fixed ranks are there from the start.",
         "Of GatedRank (three parts or more a term) and elementwise factors (two) weight decay on the parts is the "

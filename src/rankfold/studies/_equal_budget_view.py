@@ -63,7 +63,7 @@ def plot(records: Records, figure: "Figure") -> None:
     """
     networks = _networks(records)
     figure.set_size_inches(max(8.0, 4.4 * len(networks)), 4.2)
-    panels = figure.subplots(1, len(networks), squeeze=False)[0] if networks else []
+    panels = list(figure.subplots(1, len(networks), squeeze=False)[0]) if networks else []
     for network, axes in zip(networks, panels, strict=True):
         found = points(records.found(network=network))
         _draw(axes, found)
