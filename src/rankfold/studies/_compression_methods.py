@@ -20,7 +20,17 @@ from rankfold.studies._pruning import (
     shares_of_rounds,
 )
 
-__all__ = ["FACTOR_METHODS", "METHODS", "PRUNING_METHODS", "Method", "Start", "Trained", "common_rank"]
+__all__ = [
+    "FACTOR_METHODS",
+    "METHODS",
+    "PRUNING_METHODS",
+    "Method",
+    "Start",
+    "Trained",
+    "common_rank",
+    "parameters_left",
+    "rounds_to_share",
+]
 
 # The step of the paper: bases and cores move with every batch. Ranks start at half, the tolerance rises over the first
 # half of the steps, the bases stay for the last tenth; these three are choices of this library.
@@ -95,6 +105,16 @@ def _dense(start: Start) -> Trained:
     return Trained(SGD(start.network.parameters(), **start.options), _nothing, lambda complete: total)
 
 
+def parameters_left(network: nn.Module, spec: Network) -> int:
+    """Numbers in the factors of a network, and in those of its compressed layers that stayed dense."""
+    factors = sum(layer.tucker.num_parameters for _, layer in factorized_layers(network))
+    return factors + sum(
+        layer.weight.numel()
+        for layer in compressed_layers(network, spec.compressed)
+        if isinstance(layer.weight, Tensor)
+    )
+
+
 def _tdlrt(start: Start) -> Trained:
     factorize(start.network, _START, include=list(start.spec.compressed), rescale=True)
     optimizer = TDLRT(
@@ -110,12 +130,7 @@ def _tdlrt(start: Start) -> Trained:
     def finish(complete: bool) -> int:
         if complete:
             optimizer.truncate()
-        factors = sum(layer.tucker.num_parameters for _, layer in factorized_layers(start.network))
-        return factors + sum(
-            layer.weight.numel()
-            for layer in compressed_layers(start.network, start.spec.compressed)
-            if isinstance(layer.weight, Tensor)
-        )
+        return parameters_left(start.network, start.spec)
 
     return Trained(optimizer, _nothing, finish)
 
@@ -176,12 +191,24 @@ def _snip(start: Start) -> Trained:
     return Trained(optimizer, _nothing, lambda complete: make_permanent(layers))
 
 
+def rounds_to_share(share: float, steps: int) -> dict[int, float]:
+    """The share to come down to after so many steps of the training, for methods that choose what they keep.
+
+    Example:
+        >>> rounds_to_share(0.5**5, 1000)
+        {200: 0.5, 300: 0.25, 400: 0.125, 500: 0.0625, 600: 0.03125}
+    """
+    between = (_LAST - _FIRST) / (_ROUNDS - 1)
+    return {
+        round((_FIRST + number * between) * steps): kept
+        for number, kept in enumerate(shares_of_rounds(share, _ROUNDS))
+    }
+
+
 def _magnitude(start: Start) -> Trained:
     layers = compressed_layers(start.network, start.spec.compressed)
     optimizer = SGD(start.network.parameters(), **start.options)
-    shares = shares_of_rounds(start.point, _ROUNDS)
-    between = (_LAST - _FIRST) / max(_ROUNDS - 1, 1)
-    rounds = {int((_FIRST + number * between) * start.steps): share for number, share in enumerate(shares)}
+    rounds = rounds_to_share(start.point, start.steps)
 
     def after_step(done: int) -> None:
         if done in rounds:

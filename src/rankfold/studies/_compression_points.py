@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import mean, stdev
 
-from rankfold.studies._compression_methods import METHODS
 from rankfold.studies._records import NotRun, Record, Records
 
 __all__ = ["HIGH", "Point", "accuracy_at", "curve", "deviation", "margin", "points", "published_margin"]
@@ -65,7 +64,7 @@ def points(rows: Iterable[Record]) -> list[Point]:
         for recipes in grouped.values()
     ]
     networks = list(dict.fromkeys(point.network for point in found))
-    methods = list(METHODS)
+    methods = list(dict.fromkeys(point.method for point in found))
     return sorted(
         found,
         key=lambda point: (networks.index(point.network), methods.index(point.method), point.compression),

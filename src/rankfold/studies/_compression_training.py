@@ -10,14 +10,15 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from rankfold._errors import NonFiniteError
+from rankfold._registry import Registry
 from rankfold.data import batches
-from rankfold.studies._compression_methods import METHODS, Start, Trained
+from rankfold.studies._compression_methods import METHODS, Method, Start, Trained
 from rankfold.studies._compression_networks import NETWORKS, Split, compressed_layers, load_split
 from rankfold.studies._records import Case, Record, Unavailable
 from rankfold.studies._study import Setting
 from rankfold.training import evaluate
 
-__all__ = ["augmented", "run_case"]
+__all__ = ["augmented", "run_case", "train_case"]
 
 _MOMENTUM = 0.9
 _RISE = 0.1  # share of the steps over which the learning rate rises before its cosine; as in rankfold train
@@ -25,11 +26,17 @@ _SHIFT = 4  # pixels; He et al. 2016, "Deep residual learning for image recognit
 
 
 def run_case(case: Case, setting: Setting) -> Record:
+    """One case of the study of compression; :func:`train_case` with its methods."""
+    return train_case(case, setting, METHODS)
+
+
+def train_case(case: Case, setting: Setting, methods: Registry[Method]) -> Record:
     """Train one network by one method and measure it.
 
     Arguments:
         case: network, method, point, recipe, data and seed.
         setting: where.
+        methods: has that of the case.
 
     Returns:
         Test and held-out accuracy in percent, compression of the compressed layers in percent, the parameters that
@@ -68,7 +75,7 @@ def run_case(case: Case, setting: Setting) -> Record:
         },
         seed=case["seed"],
     )
-    trained = METHODS[case["method"]].begin(start)
+    trained = methods[case["method"]].begin(start)
     started = time.perf_counter()
     complete = _trained(case, data, setting, start, trained)
     after = trained.finish(complete)

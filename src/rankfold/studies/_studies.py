@@ -6,6 +6,7 @@ from rankfold.studies._bad_minimum import BAD_MINIMUM
 from rankfold.studies._compression_curve import COMPRESSION_CURVE
 from rankfold.studies._deflation import DEFLATION
 from rankfold.studies._emergence_init import EMERGENCE_INIT
+from rankfold.studies._equal_budget import EQUAL_BUDGET
 from rankfold.studies._integrator_guarantees import INTEGRATOR_GUARANTEES
 from rankfold.studies._layer_growth import LAYER_GROWTH
 from rankfold.studies._lazy_training import LAZY_TRAINING
@@ -28,6 +29,7 @@ STUDIES: Registry[Study] = Registry(
     COMPRESSION_CURVE,
     DEFLATION,
     EMERGENCE_INIT,
+    EQUAL_BUDGET,
     INTEGRATOR_GUARANTEES,
     LAYER_GROWTH,
     LAZY_TRAINING,
