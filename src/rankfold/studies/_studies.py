@@ -5,6 +5,7 @@ from rankfold.studies._adaptive_methods import ADAPTIVE_METHODS
 from rankfold.studies._bad_minimum import BAD_MINIMUM
 from rankfold.studies._compression_curve import COMPRESSION_CURVE
 from rankfold.studies._deflation import DEFLATION
+from rankfold.studies._gated_rank import GATED_RANK
 from rankfold.studies._integrator_guarantees import INTEGRATOR_GUARANTEES
 from rankfold.studies._lazy_training import LAZY_TRAINING
 from rankfold.studies._orthogonal_training import ORTHOGONAL_TRAINING
@@ -22,6 +23,7 @@ STUDIES: Registry[Study] = Registry(
     BAD_MINIMUM,
     COMPRESSION_CURVE,
     DEFLATION,
+    GATED_RANK,
     INTEGRATOR_GUARANTEES,
     LAZY_TRAINING,
     ORTHOGONAL_TRAINING,
