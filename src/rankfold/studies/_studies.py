@@ -4,6 +4,7 @@ from rankfold._registry import Registry
 from rankfold.studies._adaptive_methods import ADAPTIVE_METHODS
 from rankfold.studies._bad_minimum import BAD_MINIMUM
 from rankfold.studies._compression_curve import COMPRESSION_CURVE
+from rankfold.studies._deep_factorization import DEEP_FACTORIZATION
 from rankfold.studies._deflation import DEFLATION
 from rankfold.studies._gated_rank import GATED_RANK
 from rankfold.studies._integrator_guarantees import INTEGRATOR_GUARANTEES
@@ -13,6 +14,7 @@ from rankfold.studies._overparam_als import OVERPARAM_ALS
 from rankfold.studies._rank_evolution import RANK_EVOLUTION
 from rankfold.studies._rf_nt_nn import RF_NT_NN
 from rankfold.studies._small_singular_values import SMALL_SINGULAR_VALUES
+from rankfold.studies._spectral_init import SPECTRAL_INIT
 from rankfold.studies._study import Study
 
 __all__ = ["STUDIES"]
@@ -22,6 +24,7 @@ STUDIES: Registry[Study] = Registry(
     ADAPTIVE_METHODS,
     BAD_MINIMUM,
     COMPRESSION_CURVE,
+    DEEP_FACTORIZATION,
     DEFLATION,
     GATED_RANK,
     INTEGRATOR_GUARANTEES,
@@ -31,4 +34,5 @@ STUDIES: Registry[Study] = Registry(
     RANK_EVOLUTION,
     RF_NT_NN,
     SMALL_SINGULAR_VALUES,
+    SPECTRAL_INIT,
 )

@@ -37,7 +37,8 @@ def at_best(rows: Sequence[Record], setting: str, by: str, *, least: bool = Fals
     """
     groups: dict[Hashable, list[Record]] = {}
     for row in sorted(rows, key=lambda row: (row[setting], row["seed"])):
-        groups.setdefault(row[setting], []).append(row)
+        value = row[setting]
+        groups.setdefault(tuple(value) if isinstance(value, list) else value, []).append(row)
     choose = min if least else max
     return choose(groups.values(), key=lambda group: mean_of(group, by)) if groups else []
 
