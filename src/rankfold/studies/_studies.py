@@ -8,6 +8,7 @@ from rankfold.studies._deep_factorization import DEEP_FACTORIZATION
 from rankfold.studies._deflation import DEFLATION
 from rankfold.studies._gated_rank import GATED_RANK
 from rankfold.studies._integrator_guarantees import INTEGRATOR_GUARANTEES
+from rankfold.studies._latent_dropout import LATENT_DROPOUT
 from rankfold.studies._lazy_training import LAZY_TRAINING
 from rankfold.studies._orthogonal_training import ORTHOGONAL_TRAINING
 from rankfold.studies._overparam_als import OVERPARAM_ALS
@@ -28,6 +29,7 @@ STUDIES: Registry[Study] = Registry(
     DEFLATION,
     GATED_RANK,
     INTEGRATOR_GUARANTEES,
+    LATENT_DROPOUT,
     LAZY_TRAINING,
     ORTHOGONAL_TRAINING,
     OVERPARAM_ALS,
