@@ -41,8 +41,9 @@ class GatedRank:
     penalty that takes small terms to zero and hardly shrinks large ones. It is smooth, and plain gradient
     descent, Adam or any other optimiser finds the ranks; terms that vanish stay so.
 
-    A Tucker matrix is a product of three as it is, so at ``depth=3`` only trains of two cores get gates. Depth
-    beyond 4 tends to stick where too little or too much is left.
+    A Tucker matrix is a product of three as it is, so at ``depth=3`` only trains of two cores get gates. Deeper
+    terms want a lower learning rate: in the parts of a term of size s the loss curves by ``D s^(2 - 2/D)``, and where a
+    rate is too large for that they stick with too little or too much left.
 
     Make the optimiser after this and take weight decay off what is gated (:func:`decay_groups` does). While gates are
     there a layer computes, prints and folds as always; its gated tensor is a parametrisation, of which
