@@ -7,10 +7,12 @@ from rankfold.studies._compression_curve import COMPRESSION_CURVE
 from rankfold.studies._deflation import DEFLATION
 from rankfold.studies._integrator_guarantees import INTEGRATOR_GUARANTEES
 from rankfold.studies._lazy_training import LAZY_TRAINING
+from rankfold.studies._multiscale import MULTISCALE
 from rankfold.studies._orthogonal_training import ORTHOGONAL_TRAINING
 from rankfold.studies._overparam_als import OVERPARAM_ALS
 from rankfold.studies._rank_evolution import RANK_EVOLUTION
 from rankfold.studies._rf_nt_nn import RF_NT_NN
+from rankfold.studies._shared_core import SHARED_CORE
 from rankfold.studies._small_singular_values import SMALL_SINGULAR_VALUES
 from rankfold.studies._study import Study
 
@@ -24,9 +26,11 @@ STUDIES: Registry[Study] = Registry(
     DEFLATION,
     INTEGRATOR_GUARANTEES,
     LAZY_TRAINING,
+    MULTISCALE,
     ORTHOGONAL_TRAINING,
     OVERPARAM_ALS,
     RANK_EVOLUTION,
     RF_NT_NN,
+    SHARED_CORE,
     SMALL_SINGULAR_VALUES,
 )
