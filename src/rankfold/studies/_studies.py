@@ -14,10 +14,12 @@ from rankfold.studies._latent_dropout import LATENT_DROPOUT
 from rankfold.studies._layer_growth import LAYER_GROWTH
 from rankfold.studies._lazy_training import LAZY_TRAINING
 from rankfold.studies._lazy_width import LAZY_WIDTH
+from rankfold.studies._multiscale import MULTISCALE
 from rankfold.studies._orthogonal_training import ORTHOGONAL_TRAINING
 from rankfold.studies._overparam_als import OVERPARAM_ALS
 from rankfold.studies._rank_evolution import RANK_EVOLUTION
 from rankfold.studies._rf_nt_nn import RF_NT_NN
+from rankfold.studies._shared_core import SHARED_CORE
 from rankfold.studies._small_singular_values import SMALL_SINGULAR_VALUES
 from rankfold.studies._spectral_init import SPECTRAL_INIT
 from rankfold.studies._stacked_cur import STACKED_CUR
@@ -41,10 +43,12 @@ STUDIES: Registry[Study] = Registry(
     LAYER_GROWTH,
     LAZY_TRAINING,
     LAZY_WIDTH,
+    MULTISCALE,
     ORTHOGONAL_TRAINING,
     OVERPARAM_ALS,
     RANK_EVOLUTION,
     RF_NT_NN,
+    SHARED_CORE,
     SMALL_SINGULAR_VALUES,
     SPECTRAL_INIT,
     STACKED_CUR,
