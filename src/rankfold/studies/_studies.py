@@ -7,6 +7,7 @@ from rankfold.studies._compression_curve import COMPRESSION_CURVE
 from rankfold.studies._deep_factorization import DEEP_FACTORIZATION
 from rankfold.studies._deflation import DEFLATION
 from rankfold.studies._gated_rank import GATED_RANK
+from rankfold.studies._hessian_init import HESSIAN_INIT
 from rankfold.studies._integrator_guarantees import INTEGRATOR_GUARANTEES
 from rankfold.studies._latent_dropout import LATENT_DROPOUT
 from rankfold.studies._lazy_training import LAZY_TRAINING
@@ -28,6 +29,7 @@ STUDIES: Registry[Study] = Registry(
     DEEP_FACTORIZATION,
     DEFLATION,
     GATED_RANK,
+    HESSIAN_INIT,
     INTEGRATOR_GUARANTEES,
     LATENT_DROPOUT,
     LAZY_TRAINING,
