@@ -131,6 +131,7 @@ def _checked_norms(norms: list[float]) -> list[float]:
             )
         if norm == 0:
             raise OptionError(
-                f"calibrate: the loss is not curved in layer {number}; leave it out, or pass a batch that reaches it."
+                f"calibrate: the loss is not curved in layer {number}; leave it out, pass a batch that reaches "
+                "it, or take a target at which the loss does not saturate."
             )
     return norms

@@ -9,6 +9,7 @@ from rankfold.studies._deflation import DEFLATION
 from rankfold.studies._emergence_init import EMERGENCE_INIT
 from rankfold.studies._equal_budget import EQUAL_BUDGET
 from rankfold.studies._gated_rank import GATED_RANK
+from rankfold.studies._hessian_init import HESSIAN_INIT
 from rankfold.studies._integrator_guarantees import INTEGRATOR_GUARANTEES
 from rankfold.studies._latent_dropout import LATENT_DROPOUT
 from rankfold.studies._layer_growth import LAYER_GROWTH
@@ -38,6 +39,7 @@ STUDIES: Registry[Study] = Registry(
     EMERGENCE_INIT,
     EQUAL_BUDGET,
     GATED_RANK,
+    HESSIAN_INIT,
     INTEGRATOR_GUARANTEES,
     LATENT_DROPOUT,
     LAYER_GROWTH,
