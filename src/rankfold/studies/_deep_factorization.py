@@ -232,7 +232,8 @@ DEEP_FACTORIZATION = Study(
         "and strength that do best there on held-out images. Pruning during the training goes to the ratio in ten "
         "rounds and then trains on within the same epochs, for every ratio anew.",
         "In a first run of this study rates were not varied, 0.5 for D = 2 and 0.3 beyond: products did clearly worse "
-        "then. As the paper says, they want larger rates than plain weights.",
+        "then. As the paper says, they want larger rates than plain weights. The cut of gradients, for every method, "
+        "and longer trainings for the comparison of starts came with the second run, too.",
         "Entries fall at the same speed at every depth, so exact zeros take learning rates that sum to 7 over the "
         "strength or more, whatever D is.",
         "From the narrow start of nn.Linear the penalty at D = 2 takes all weights to zero at strengths that suit "

@@ -239,7 +239,8 @@ LATENT_DROPOUT = Study(
         "draws removes the noise; what is left of a gain under that attack is robustness. The bound of 3 points is "
         "ours: a gain below it is none. The best of three rates is compared with one network, which favours dropout.",
         "What gain there is under that attack comes of training with dropout: networks that are certain again at test "
-        "time have more of it, so the randomness is no defence.",
+        "time have more of it, so the randomness is no defence. That control was added when the first run "
+        "showed a gain.",
         "The attacker may change every pixel in [0, 1] by 0.05, in steps of a quarter of that from a random start. In "
         "a first run it was 0.1: there the undefended network was right in 2 % and dropout in 13 %, which is little "
         "more than guessing. The accuracy of a random network is the mean over ten draws; adversarial training uses "
@@ -248,7 +249,8 @@ LATENT_DROPOUT = Study(
         "What dropout of ranks is good for is shown beside it and is no claim of the paper: it works as a penalty that "
         "lowers ranks, so that they can be cut after training, like weight decay of factors, which is the control. "
         "Rates of dropout, learning rates and strengths are chosen on held-out images for each rank. The check is at "
-        "an eighth, for at a quarter a network without either loses nothing; that was seen before the bound was set.",
+        "an eighth, for at a quarter a network without either loses nothing; that was seen before the bound was set. "
+        "So was that the cut needs a balanced start and learning rates of its own, which the first run did not have.",
         "The paper has CIFAR-10 and speech, larger networks and binary ones; its tables could not be read for this "
         "study.",
     ),
