@@ -45,8 +45,9 @@ class LowRank:
     """Adapters ``W + U S V^T`` (convolutions: Tucker along the channel modes) of zero core and random bases.
 
     Train them with ``TDLRT(model, ..., integrator="parallel", core_steps=1)``, the single-gradient step of GeoLoRA, and
-    one ``parameter_budget`` over all layers finds the ranks. Any optimiser trains them at fixed ranks. No factor
-    ``alpha / r`` is applied, so that a change of rank never changes the function.
+    one ``parameter_budget`` over all layers finds the ranks; begin with twice as much and a ``budget_warmup`` over half
+    of the steps. Any optimiser trains them at fixed ranks. No factor ``alpha / r`` is applied, so that a change of rank
+    never changes the function.
 
     Arguments:
         rank: to start from, a whole number, a share of the full ranks, or a rank policy of shapes.
