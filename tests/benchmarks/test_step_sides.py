@@ -30,7 +30,8 @@ def batches():
     ("options", "steps", "widest"),
     [
         ({"core_steps": 1}, 1, 2 * RANK),
-        ({"core_steps": 1, "integrator": "parallel"}, 1, 2 * RANK),
+        # The inner optimiser moves bases beside the cores before these are widened.
+        ({"core_steps": 1, "integrator": "parallel"}, 1, RANK),
         ({"core_steps": 10}, 11, 2 * RANK),
         ({"core_steps": 1, "freeze_bases_after": 0}, 1, RANK),
         ({"core_steps": 1, "basis_every": 3}, 3, 2 * RANK),

@@ -164,3 +164,17 @@ def test_movement():
         pl_constant(torch.full((2, 3), float("inf")))
     with pytest.raises(ShapeError):
         tangent_kernel(nn.Flatten(0), torch.ones(2, 3))
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_attention_is_differentiated_twice(dropout):
+    torch.manual_seed(0)
+    model = nn.TransformerEncoderLayer(8, 2, 16, dropout=dropout, batch_first=True)
+    x = torch.randn(2, 5, 8)
+
+    def loss():
+        torch.manual_seed(1)
+        return model(x).square().mean()
+
+    found = hessian_norms(loss, model, iterations=3)
+    assert found["self_attn.in_proj_weight"] > 0

@@ -108,7 +108,7 @@ def test_refusals() -> None:
         rescale_layers(layers, 2.0, schedule="steep")  # pyright: ignore[reportArgumentType]
     with pytest.raises(OptionError, match="got 1 layers; pass 2 or more"):
         rescale_layers(layers[:1], 2.0)
-    with pytest.raises(OptionError, match="layers is one Linear; pass a list"):
+    with pytest.raises(OptionError, match="layers is a Linear; pass a list"):
         rescale_layers(layers[0], 2.0)  # pyright: ignore[reportArgumentType]
     for stranger in (nn.ReLU(), nn.BatchNorm1d(3), "layer"):
         with pytest.raises(OptionError, match="entry 1 of layers is a"):

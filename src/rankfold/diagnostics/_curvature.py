@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rankfold._checks import check_count, check_generator
 from rankfold._errors import NonFiniteError, OptionError
@@ -63,7 +64,8 @@ def hessian_norms(
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     if not named:
         raise OptionError("hessian_norms: no parameter of the model requires a gradient; unfreeze some.")
-    with torch.enable_grad():
+    # Fused kernels of attention cannot be differentiated twice.
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         value = loss() if callable(loss) else loss
         if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
             raise OptionError(

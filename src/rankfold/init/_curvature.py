@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rankfold.linalg import power_iteration
 
@@ -32,7 +33,8 @@ def hessian_norms(
         Pearlmutter 1994, "Fast exact multiplication by the Hessian".
     """
     listed = list(parameters)
-    with torch.enable_grad():
+    # Fused kernels of attention cannot be differentiated twice.
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         gradients = torch.autograd.grad(loss(), listed, create_graph=True, allow_unused=True)
     norms = []
     for parameter, gradient in zip(listed, gradients, strict=True):

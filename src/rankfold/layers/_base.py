@@ -288,7 +288,7 @@ class FactorizedLayer(FormatLayer):
         """Take over a Tucker value that stands for a dense weight; parameters ask for gradients as the weight does.
 
         Arguments:
-            tucker: as for :meth:`assign`.
+            tucker: as for ``assign``.
             weight: what it approximates.
             rescale: scale the core to the norm of the weight.
         """

@@ -195,8 +195,8 @@ def rounds_to_share(share: float, steps: int) -> dict[int, float]:
     """The share to come down to after so many steps of the training, for methods that choose what they keep.
 
     Example:
-        >>> rounds_to_share(0.5**5, 1000)
-        {200: 0.5, 300: 0.25, 400: 0.125, 500: 0.0625, 600: 0.03125}
+        >>> {step: round(share, 4) for step, share in rounds_to_share(0.5**5, 1000).items()}
+        {200: 0.5, 300: 0.25, 400: 0.125, 500: 0.0625, 600: 0.0312}
     """
     between = (_LAST - _FIRST) / (_ROUNDS - 1)
     return {
