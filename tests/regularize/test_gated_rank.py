@@ -426,3 +426,34 @@ def test_zero_weights_keep_one_rank() -> None:
     assert rows[0].error == 0
     assert torch.equal(layer(torch.ones(6)), layer.bias)
     F.mse_loss(layer(torch.ones(6)), torch.zeros(5)).backward()
+
+
+@pytest.mark.parametrize("parameters", [150, 300, 600])
+def test_collapse_to_a_number_of_parameters(parameters: int) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 10)).double()
+    rf.factorize(model, 8)
+    gated = GatedRank(model, 0.1)
+    whole = [model[index].weight.detach().clone() for index in (0, 2)]
+    rows = gated.collapse(0.0, parameters=parameters)
+    left = sum(model[index].tucker.num_parameters for index in (0, 2))
+    assert left <= parameters
+    assert parameters - left < 8 + 30 + 20 + 16  # one direction more of the larger weight would be too much
+    for row, index, before in zip(rows, (0, 2), whole, strict=True):
+        after = model[index].weight.detach()
+        assert row.ranks == model[index].ranks
+        assert row.error == pytest.approx(float((after - before).norm() / before.norm()), abs=1e-7)
+        # A matrix loses its smallest singular values and nothing else.
+        tail = torch.linalg.svdvals(before)[row.ranks[0] :].norm()
+        assert float((after - before).norm()) == pytest.approx(float(tail), abs=1e-10)
+
+
+def test_numbers_of_parameters_that_cannot_be() -> None:
+    model = nn.Sequential(nn.Linear(20, 30))
+    rf.factorize(model, 8)
+    gated = GatedRank(model, 0.1)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    for parameters in (0, 50, 2.5):
+        with pytest.raises(OptionError, match="parameters"):
+            gated.collapse(parameters=parameters)  # pyright: ignore[reportArgumentType]
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

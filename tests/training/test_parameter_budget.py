@@ -10,8 +10,7 @@ from torch import nn
 
 import rankfold as rf
 from rankfold import OptionError
-from rankfold.formats import truncate_cores
-from rankfold.training._parameter_budget import parameters_at, within_budget
+from rankfold.formats import parameters_at, truncate_cores, within_budget
 
 
 def cores(shapes, seed):

@@ -6,6 +6,7 @@ from rankfold.formats._format import Format
 from rankfold.formats._match import factor_match_score
 from rankfold.formats._outer import balanced_outer
 from rankfold.formats._shapes import checked_modes, checked_ranks, feasible_ranks, full_ranks
+from rankfold.formats._together import cut_together, parameters_at, within_budget
 from rankfold.formats._truncation import truncate_cores
 from rankfold.formats._tt import TT
 from rankfold.formats._tt_matrix import TTMatrix
@@ -31,6 +32,7 @@ __all__ = [
     "contracted_parts",
     "core_shapes",
     "cores_of",
+    "cut_together",
     "factor_match_score",
     "feasible_ranks",
     "full_bonds",
@@ -38,8 +40,10 @@ __all__ = [
     "haar_isometry",
     "merged_core",
     "pad_core",
+    "parameters_at",
     "plan_contraction",
     "plan_modes",
     "ranks_within",
     "truncate_cores",
+    "within_budget",
 ]

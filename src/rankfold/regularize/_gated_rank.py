@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from rankfold._checks import check_number, check_strength
+from rankfold._checks import check_count, check_number, check_strength
 from rankfold._errors import NonFiniteError, OptionError
+from rankfold.formats import Format, Tucker, cut_together
 from rankfold.layers import FactorizedLayer, FormatSite, format_sites, multiply_out, require_module
 from rankfold.regularize._gates import add_gates, depth_of, gates_for, require_alone
 from rankfold.regularize._quasi_norm import quasi_norm
@@ -103,7 +104,7 @@ class GatedRank:
             )
         if balanced:
             for site in self._sites:
-                _require_tucker(site)
+                _require_tucker(site, "GatedRank: balanced=True", "train gates instead")
             #: The number D of parts of a term, by layer.
             self.depths = dict.fromkeys((site.name for site in self._sites), depth)
             return
@@ -137,7 +138,11 @@ class GatedRank:
 
     @torch.no_grad()
     def collapse(
-        self, tolerance: float = 1e-3, *, optimizer: Optimizer | None = None
+        self,
+        tolerance: float = 1e-3,
+        *,
+        parameters: int | None = None,
+        optimizer: Optimizer | None = None,
     ) -> tuple[CollapsedRank, ...]:
         """Multiply the gates in and cut the ranks that are left over, in place: ordinary layers again.
 
@@ -145,16 +150,21 @@ class GatedRank:
 
         Arguments:
             tolerance: of the cut, relative to the norm of each weight, in [0, 1).
+            parameters: None, or the most parameters that all these weights may have together: then the directions with
+                the least energy per parameter go, too, over all of them. For Tucker layers.
             optimizer: its state of everything that was gated is dropped.
 
         Returns:
             One row per weight.
 
         Raises:
-            OptionError: a tolerance out of range, ``balanced=True``, or gates that are gone already.
+            OptionError: a number out of range, ``balanced=True``, gates that are gone already, or fewer parameters than
+                the weights have at rank 1, or for another format than Tucker.
             NonFiniteError: a weight holds NaN or infinity; nothing was changed.
         """
         check_number("GatedRank.collapse", "tolerance", tolerance, 0, 1)
+        if parameters is not None:
+            check_count("GatedRank.collapse", "parameters", parameters)
         if self.balanced:
             raise OptionError(
                 "GatedRank.collapse: with balanced=True there are no gates; TDLRT cuts the ranks itself, and without "
@@ -164,12 +174,8 @@ class GatedRank:
         if not all(gated):
             raise OptionError("GatedRank.collapse: the gates are gone already; make a new GatedRank.")
         results = []
-        for site in self._sites:
+        for site, result in zip(self._sites, self._cut(tolerance, parameters), strict=True):
             value = site.value
-            try:
-                result = value.truncate(tolerance=tolerance)
-            except NonFiniteError as error:
-                raise NonFiniteError(f"layer {site.name!r}: {error}") from error
             norm = float(value.norm())
             distance = float(
                 (value.norm() ** 2 - 2 * value.inner(result) + result.norm() ** 2).clamp_min(0).sqrt()
@@ -190,10 +196,29 @@ class GatedRank:
             site.assign(result)
         return tuple(row for _, row in results)
 
+    def _cut(self, tolerance: float, parameters: int | None) -> list[Format]:
+        """The weights with what the tolerance and the number of parameters leave of them."""
+        values: list[Format] = []
+        for site in self._sites:
+            try:
+                values.append(site.value.truncate(tolerance=tolerance))
+            except NonFiniteError as error:
+                raise NonFiniteError(f"layer {site.name!r}: {error}") from error
+        if parameters is None:
+            return values
+        for site in self._sites:
+            _require_tucker(site, "GatedRank.collapse: parameters", "cut by the tolerance alone")
+        cut: list[Format] = [*cut_together([v for v in values if isinstance(v, Tucker)], parameters)]
+        if (least := sum(value.num_parameters for value in cut)) > parameters:
+            raise OptionError(
+                f"GatedRank.collapse: parameters is {parameters:,}, but at rank 1 the weights have {least:,}; allow at "
+                "least as many."
+            )
+        return cut
 
-def _require_tucker(site: FormatSite) -> None:
+
+def _require_tucker(site: FormatSite, what: str, instead: str) -> None:
     if not isinstance(site.layer, FactorizedLayer):
         raise OptionError(
-            f"GatedRank: balanced=True is for Tucker layers, the weight of {site.name!r} is {site.value!r}; train "
-            "gates instead."
+            f"{what} is for Tucker layers, the weight of {site.name!r} is {site.value!r}; {instead}."
         )

@@ -156,6 +156,9 @@ EQUAL_BUDGET = Study(
         "fifth and three fifths of the steps, GatedRank is cut at three fifths; fixed ranks are there from the start.",
         "Of GatedRank (three parts or more a term) and elementwise factors (two) weight decay on the parts is the "
         "penalty, and it is larger than that of the others until the choice is made.",
+        "In a first run GatedRank was cut by one tolerance for all weights, which knows nothing of what a direction "
+        "costs: it missed some budgets and was worse. Now what goes is what has the least energy per parameter, as in "
+        "TDLRT. The parallel integrator was added after a run without it.",
         "Frobenius decay starts from random weights, truncated and balanced; Tucker of fixed rank from the same in "
         "plain layers, with weight decay on the factors.",
         "Seconds are of one training on a shared machine; compare them with each other.",

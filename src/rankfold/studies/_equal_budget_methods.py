@@ -13,8 +13,6 @@ from torch.optim import SGD, Optimizer
 
 from rankfold import TDLRT, factorize
 from rankfold._registry import Registry
-from rankfold.convert import factorized_layers
-from rankfold.formats import truncate_cores
 from rankfold.init import initialize
 from rankfold.layers import hadamard_weights
 from rankfold.regularize import FrobeniusDecay, GatedRank, collapse_hadamard, decay_groups, hadamard
@@ -27,10 +25,8 @@ from rankfold.studies._compression_methods import (
     rounds_to_share,
 )
 from rankfold.studies._compression_networks import compressed_layers
-from rankfold.training._one_pass import projected
-from rankfold.training._parameter_budget import within_budget
 
-__all__ = ["BUDGET_METHODS", "cut_to", "largest_rank"]
+__all__ = ["BUDGET_METHODS", "largest_rank"]
 
 # Ranks of methods that choose theirs start at half, as in the study of compression.
 _START = 0.5
@@ -90,42 +86,10 @@ def _gated(start: Start) -> Trained:
 
     def after_step(done: int) -> None:
         if done == cut:
-            gated.collapse(0.0, optimizer=optimizer)
-            cut_to(start.network, budget)
+            gated.collapse(0.0, parameters=budget, optimizer=optimizer)
             _decay_less(optimizer)
 
     return Trained(optimizer, after_step, lambda complete: parameters_left(start.network, start.spec))
-
-
-@torch.no_grad()
-def cut_to(network: nn.Module, budget: int) -> None:
-    """Cut Tucker layers to a number of parameters, all together, as TDLRT does: least energy per parameter first.
-
-    Arguments:
-        network: with layers in Tucker form.
-        budget: of parameters of all of them.
-
-    Example:
-        >>> from rankfold.layers import Linear
-        >>> layer = Linear(8, 6, rank=4, bias=False, generator=torch.Generator().manual_seed(0))
-        >>> cut_to(layer, 40)  # 2² + 2 (8 + 6) is 32, 3² + 3 (8 + 6) is 51
-        >>> layer.ranks
-        (2, 2)
-    """
-    layers = [layer for _, layer in factorized_layers(network)]
-    for layer in layers:
-        layer.assign(layer.tucker.orthonormalize())
-    modes = [layer.modes for layer in layers]
-    results = within_budget(
-        truncate_cores([layer.core.data for layer in layers], modes, tolerance=0.0),
-        [layer.weight_shape for layer in layers],
-        modes,
-        budget,
-        min_rank=1,
-        quantum=1,
-    )
-    for layer, result in zip(layers, results, strict=True):
-        layer.assign(projected(layer, {}, result))
 
 
 def _decay_less(optimizer: Optimizer) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from rankfold._errors import NonFiniteError
-from rankfold.formats import pad_core, truncate_cores
+from rankfold.formats import pad_core, truncate_cores, within_budget
 from rankfold.layers import FactorizedLayer, replace_data
 from rankfold.ranks import RankPolicy
 from rankfold.training._autocast import full_precision, in_current_autocast
@@ -17,7 +17,7 @@ from rankfold.training._cycle_state import CYCLE_KEY, checked_cycle, described_c
 from rankfold.training._finite import non_finite_cores, require_finite_gradients
 from rankfold.training._one_pass import arm, collected_gradients, one_passes, projected, with_columns
 from rankfold.training._options import check_options
-from rankfold.training._parameter_budget import budget_at, check_budget, size_of, within_budget
+from rankfold.training._parameter_budget import budget_at, check_budget, size_of
 from rankfold.training._records import Cut, RankRecord, rank_records
 from rankfold.training._replay import Replay
 from rankfold.training._setup import (
