@@ -1,6 +1,7 @@
 """What happens to the model and to the disk when a file is not as it should be."""
 
 import json
+import os
 import pickle
 import stat
 from pathlib import Path
@@ -137,6 +138,20 @@ def test_interruption_while_writing_leaves_no_file(tmp_path: Path, monkeypatch: 
 def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="name a folder that exists"):
         save(network(), tmp_path / "nowhere" / "net.safetensors")
+
+
+def test_devices_and_pipes_are_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(CheckpointError, match="name another file"):
+        save(network(), pipe)
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_name_with_a_zero_byte(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="name another file"):
+        save(network(), tmp_path / "net\0work")
 
 
 def test_others_may_read_the_file(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ MAKE: dict[str, Callable[[nn.Module], Optimizer]] = {
     "tdlrt": tdlrt,
     "tdlrt, adam": lambda m: tdlrt(m, torch.optim.Adam, core_steps=2),
     "tdlrt, exact": lambda m: tdlrt(m, core_steps=1, tolerance=0.05),
+    "fused": lambda m: torch.optim.AdamW(m.parameters(), lr=0.01, fused=True),
+    "tdlrt, parallel, fused": lambda m: tdlrt(m, torch.optim.AdamW, integrator="parallel", fused=True),
     "tdlrt, parallel": lambda m: tdlrt(m, integrator="parallel"),
     "tdlrt, fixed": lambda m: tdlrt(m, integrator="fixed", tolerance_warmup=5),
 }

@@ -171,3 +171,16 @@ def test_what_is_not_finite_is_told_and_the_model_is_as_it_was() -> None:
         monitor(0)
     assert monitor.states == []
     assert all(module.training for module in model.modules())
+
+
+def test_layers_that_go_are_left_out_and_others_than_at_the_start_are_refused() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 4))
+    monitor = TrainingMonitor(model)
+    for other in (nn.Linear(8, 6), nn.Sequential(nn.Linear(8, 4))):
+        model[1] = other
+        with pytest.raises(rf.ShapeError, match="make a new one"):
+            monitor(0)
+    assert monitor.states == []
+    model[1] = nn.Identity()
+    monitor(0)
+    assert [state.layer for state in monitor.states] == ["0"]

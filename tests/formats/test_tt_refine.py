@@ -101,6 +101,8 @@ def test_what_does_not_fit_is_refused() -> None:
         (value.coarsen, {"modes": (3,)}, "modes 3 and 4"),
         (value.refine, {"modes": (7,)}, "distinct numbers in"),
         (value.refine, {"modes": ()}, "at least one"),
+        (value.refine, {"modes": ("a",)}, "distinct numbers in"),
+        (value.coarsen, {"modes": 0}, "got 0; pass such"),
     ):
         with pytest.raises(ShapeError, match=message):
             function(haar_isometry(), **options)

@@ -232,6 +232,8 @@ def test_a_file_holds_it_once(tmp_path: Path) -> None:
     [
         (["0"], {}, "pass the names of two layers or more"),
         ("02", {}, "pass the names of two layers or more"),
+        (None, {}, "pass the names of two layers or more"),
+        (["0", "2", "0"], {}, "'0' is named twice"),
         (["0", "1"], {}, "'1' is a Tanh"),
         (["0", "<script>"], {}, "'<script>' is missing"),
         (["0", ""], {}, "'' is a Sequential"),

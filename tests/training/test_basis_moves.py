@@ -6,7 +6,7 @@ from tests.training.networks import network, one_step, snapshot, tdlrt
 from tests.training.problems import random_tensor, relative, tangent_projection
 from torch import Tensor, nn
 
-from rankfold import TDLRT, set_ranks
+from rankfold import TDLRT, OptimizerError, set_ranks
 from rankfold.convert import factorized_layers
 from rankfold.layers import FactorizedLayer, Linear
 from rankfold.linalg import mode_products, unfold
@@ -210,3 +210,38 @@ def test_the_inner_optimiser_lists_bases_during_the_step_only():
     assert all(torch.equal(after[name], before[name]) for name in bases)
     one_step(model, optimizer, 0)
     assert [len(group["params"]) for group in optimizer.inner.param_groups] == listed
+
+
+class Failing(torch.optim.Adam):
+    """Adam whose steps may fail, as where memory runs out."""
+
+    fails = False
+
+    def step(self, closure=None):
+        if self.fails:
+            raise MemoryError
+        return super().step(closure)
+
+
+def test_after_a_step_that_fails_training_goes_on():
+    model = network(dtype=torch.float64)
+    optimizer = tdlrt(model, Failing, integrator="parallel", core_steps=1, tolerance=0.05)
+    for seed in range(3):
+        one_step(model, optimizer, seed)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    optimizer.inner.fails = True
+    with pytest.raises(MemoryError):
+        one_step(model, optimizer, 3)
+    assert all(torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
+    optimizer.inner.fails = False
+    one_step(model, optimizer, 3)
+
+
+@pytest.mark.parametrize("damage", [{"first_size": "x"}, {"ranks_before": {"none": [1, 2]}}])
+def test_a_damaged_cycle_is_refused(damage):
+    model = network()
+    optimizer = tdlrt(model, integrator="parallel")
+    state = optimizer.state_dict()
+    state["tdlrt"] |= damage
+    with pytest.raises(OptimizerError, match="damaged; take that of another checkpoint"):
+        optimizer.load_state_dict(state)

@@ -4,6 +4,7 @@ from itertools import product
 
 import pytest
 import torch
+from tests.training.networks import network, one_step, tdlrt, weights
 from tests.training.problems import random_tensor
 
 from rankfold import OptimizerError, OptionError, register_transport
@@ -97,3 +98,14 @@ def test_subclasses_follow_the_rule_of_their_base():
 def test_registering_twice_is_refused():
     with pytest.raises(OptionError, match="'SGD' is registered already"):
         register_transport(torch.optim.SGD)
+
+
+def test_state_lies_in_memory_as_the_core_does_for_fused_optimisers():
+    found = []
+    for fused in (False, True):
+        model = network(dtype=torch.float64)
+        optimizer = tdlrt(model, integrator="parallel", tolerance=0.05, fused=fused)
+        for seed in range(12):
+            one_step(model, optimizer, seed)
+        found.append(weights(model))
+    torch.testing.assert_close(*found, rtol=1e-10, atol=1e-12)

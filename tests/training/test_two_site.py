@@ -1,5 +1,6 @@
 """Matrix product states trained two cores at a time."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -87,6 +88,17 @@ def test_least_squares_reach_the_best_fit() -> None:
     model = classifier()
     records = fit_two_site(model, inputs, targets, sweeps=8, tolerance=1e-8, iterations=20, loss=F.mse_loss)
     assert records[-1].loss < 1e-5 * float(targets.square().mean())
+
+
+@pytest.mark.parametrize("context", [torch.inference_mode, lambda: torch.autocast("cpu", torch.bfloat16)])
+def test_autocast_and_inference_mode_make_no_difference(context: Callable[[], Any]) -> None:
+    inputs, targets = problem()
+    inputs, models = inputs.float(), (classifier().float(), classifier().float())
+    first = fit_two_site(models[0], inputs, targets, sweeps=1, max_rank=3)
+    with context():
+        second = fit_two_site(models[1], inputs, targets, sweeps=1, max_rank=3)
+    assert first == second
+    models[1](inputs).sum().backward()
 
 
 def test_single_precision_and_what_is_refused() -> None:

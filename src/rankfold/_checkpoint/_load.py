@@ -13,7 +13,7 @@ from rankfold._checkpoint._file import read_file
 from rankfold._checkpoint._fit import check_fit, with_what_plain_files_lack
 from rankfold._checkpoint._layouts import checked_aliases, checked_layouts, found_layouts
 from rankfold._checkpoint._rebuild import Replacement, replacements_for
-from rankfold._checkpoint._trainer import OPTIMIZER, SCHEDULER, check_trainer, taken_state
+from rankfold._checkpoint._trainer import OPTIMIZER, SCHEDULER, check_trainer, lay_out_state, taken_state
 from rankfold._checkpoint._undo import Undo
 from rankfold._checkpoint._words import brief
 from rankfold._errors import CheckpointError
@@ -97,6 +97,8 @@ def _fill(
         model.load_state_dict(tensors)
         for trainer, state in states:
             trainer.load_state_dict(state)
+            if isinstance(trainer, Optimizer):
+                lay_out_state(trainer)
     except BaseException as error:
         undo.restore()
         if isinstance(error, CheckpointError) or not isinstance(error, Exception):

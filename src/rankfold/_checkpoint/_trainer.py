@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from rankfold._checkpoint._tree import decode, encode
 from rankfold._checkpoint._words import brief, some
 from rankfold._errors import CheckpointError
+from rankfold.layers._resize import laid_out_as
 
 __all__ = [
     "OPTIMIZER",
@@ -18,6 +19,7 @@ __all__ = [
     "check_trainer",
     "described_optimizer",
     "described_scheduler",
+    "lay_out_state",
     "taken_state",
 ]
 
@@ -94,6 +96,14 @@ def check_trainer(
         )
     if isinstance(given, Optimizer):
         _check_parameters(described.get("parameters"), _parameter_names(given, model), path)
+
+
+def lay_out_state(optimizer: Optimizer) -> None:
+    """Bring what came row-major from a file into the layouts of the parameters."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor):
+                state[name] = laid_out_as(parameter, value)
 
 
 def _parameter_names(optimizer: Optimizer, model: nn.Module) -> list[list[str | None]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from rankfold._errors import OptionError
+from rankfold._errors import OptionError, ShapeError
 from rankfold.convert import RULES
 from rankfold.diagnostics._spectrum import Spectrum, spectrum
 from rankfold.layers import FormatLayer, require_module
@@ -75,10 +75,18 @@ class UpdateRank:
 
         Raises:
             NonFiniteError: a weight holds NaN or infinity; names the layer.
+            ShapeError: a layer is new, or its weight has another shape.
         """
         found = []
         for name, weight in _weights(self.model):
-            change = weight.cpu().double() - self._reference[name].double()
+            reference = self._reference.get(name)
+            if reference is None or reference.shape != weight.shape:
+                got = "none" if reference is None else f"one of shape {tuple(reference.shape)}"
+                raise ShapeError(
+                    f"UpdateRank: layer {name!r} has a weight of shape {tuple(weight.shape)} and had {got} at the "
+                    "start; make a new one after the model was changed."
+                )
+            change = weight.cpu().double() - reference.double()
             found += [spectrum(change, mode, name=name) for mode in ((0,) if change.ndim == 2 else (0, 1))]
         return tuple(found)
 

@@ -1,6 +1,6 @@
 """Which Tucker ranks a shape allows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from numbers import Integral
 
@@ -60,12 +60,13 @@ def checked_modes(where: str, modes: Sequence[int] | None, order: int) -> tuple[
     """
     if modes is None:
         return tuple(range(order))
-    chosen = tuple(sorted(modes))
-    if not chosen or len(set(chosen)) != len(chosen) or chosen[0] < 0 or chosen[-1] >= order:
+    chosen = tuple(modes) if isinstance(modes, Iterable) else ()
+    if not chosen or any(mode not in range(order) for mode in chosen) or len(set(chosen)) != len(chosen):
+        got = chosen if isinstance(modes, Iterable) else repr(modes)
         raise ShapeError(
-            f"{where}: modes must be distinct numbers in 0..{order - 1}, at least one, got {tuple(modes)}; pass such."
+            f"{where}: modes must be distinct numbers in 0..{order - 1}, at least one, got {got}; pass such."
         )
-    return chosen
+    return tuple(sorted(chosen))
 
 
 def checked_ranks(

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-__all__ = ["replace_data"]
+__all__ = ["laid_out_as", "replace_data"]
 
 
 def replace_data(parameter: nn.Parameter, value: Tensor, channels_last: bool = False) -> None:
@@ -30,3 +30,13 @@ def replace_data(parameter: nn.Parameter, value: Tensor, channels_last: bool = F
         parameter.data = moved.reshape(-1).view(moved.shape).permute(0, 3, 1, 2)
     else:
         parameter.data = value.reshape(-1).view(value.shape)
+
+
+def laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """A value in the memory layout of a parameter of its shape; others as they are.
+
+    Fused optimisers go through the memory of parameter, gradient and state side by side and compare no strides.
+    """
+    if value.shape != parameter.shape or value.stride() == parameter.stride():
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)

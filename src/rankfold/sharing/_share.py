@@ -155,8 +155,10 @@ def described(
 
 def _named(model: nn.Module, names: Sequence[str]) -> list[nn.Linear | TTMatrixLinear]:
     modules = dict(model.named_modules(remove_duplicate=False))
-    if isinstance(names, str) or len(names) < 2:
+    if isinstance(names, str) or not isinstance(names, Sequence) or len(names) < 2:
         raise OptionError(f"share_cores: got {names!r} for names; pass the names of two layers or more.")
+    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+        raise OptionError(f"share_cores: {twice[0]!r} is named twice; name every layer once.")
     found = []
     owners: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):

@@ -63,7 +63,8 @@ def inner_moves(
         sizes[mode] = part.orthonormal.shape[1]
         frames.append(fold_mode(part.orthonormal.mT, mode, tuple(sizes)).to(basis.dtype).contiguous())
         if state := inner.state.get(basis):
-            inner.state[basis] = _in_frame(state, rule, basis, mode, frames[-1])
+            # With its frame, so that the next step can go on from here if this one fails.
+            inner.state[basis] = {**_in_frame(state, rule, basis, mode, frames[-1]), FRAME: frames[-1]}
     with _increments(inner, layers, bases):
         for basis, (index, mode) in zip(bases, places, strict=True):
             basis.grad = found[index][mode].gradient.to(basis.dtype).contiguous()

@@ -61,11 +61,15 @@ def _is_cycle(cycle: Any) -> bool:
     """Whether a value, maybe of a file, has the form of a cycle's state."""
     if not isinstance(cycle, Mapping):
         return False
-    numbers = [cycle.get("steps_done"), cycle.get("core_steps_left")]
+    numbers = [cycle.get("steps_done"), cycle.get("core_steps_left"), cycle.get("first_size", 0)]
     tables = [cycle.get("ranks_before"), cycle.get("ranks")]
-    return all(type(number) is int and number >= 0 for number in numbers) and all(
-        isinstance(table, Mapping) and all(isinstance(ranks, list | tuple) for ranks in table.values())
-        for table in tables
+    return (
+        all(type(number) is int and number >= 0 for number in numbers)
+        and all(
+            isinstance(table, Mapping) and all(isinstance(ranks, list | tuple) for ranks in table.values())
+            for table in tables
+        )
+        and set(cycle["ranks_before"]) <= set(cycle["ranks"])
     )
 
 

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from rankfold._errors import NonFiniteError
 from rankfold.formats import pad_core, truncate_cores, within_budget
 from rankfold.layers import FactorizedLayer, replace_data
+from rankfold.layers._resize import laid_out_as
 from rankfold.ranks import RankPolicy
 from rankfold.training._autocast import full_precision, in_current_autocast
 from rankfold.training._basis_moves import inner_moves, layer_gradients, turn_frames
@@ -316,7 +317,7 @@ class TDLRT(Optimizer):
                 layer.core, pad_core(layer.core.data, dict(enumerate(gradient.shape))), layer.channels_last
             )
             set_state(self.state, layer.core, state)
-            layer.core.grad = gradient
+            layer.core.grad = laid_out_as(layer.core, gradient)
             self._passes[name].clear()
         self._core_steps_left = self.core_steps - 1
         del collected  # the memory of the columns goes as they are used up

@@ -18,7 +18,7 @@ from rankfold.training._rank_targets import rank_targets
 from rankfold.training._records import RankRecord, parameters_of
 from rankfold.training._resize import Resized, resized
 from rankfold.training._setup import DEFECT_IN_EPS
-from rankfold.training._transport import TransportRule, pad_state, rotate_state, transport_rule
+from rankfold.training._transport import TransportRule, pad_state, rotate_state, set_state, transport_rule
 
 __all__ = ["set_ranks"]
 
@@ -112,7 +112,8 @@ def set_ranks(
         before = layer.ranks
         layer.assign(new.tucker)
         if optimizer is not None:
-            optimizer.state.update(states)
+            for parameter, state in states.items():
+                set_state(optimizer.state, parameter, state)
         records[name] = _record(name, layer, before, new.error, step)
     if tdlrt is not None:
         tdlrt._follow_ranks()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rankfold._errors import OptimizerError
 from rankfold._registry import Registry
+from rankfold.layers._resize import laid_out_as
 from rankfold.linalg import mode_products
 
 __all__ = [
@@ -156,11 +157,14 @@ def rotate_state(
 def set_state(
     states: MutableMapping[Tensor, dict[str, Any]], core: Tensor, state: dict[str, Any] | None
 ) -> None:
-    """Give a core its state, or take it away."""
+    """Give a core, or any parameter, its state in the layout of its values, or take it away."""
     if state is None:
         states.pop(core, None)
     else:
-        states[core] = state
+        states[core] = {
+            name: laid_out_as(core, value) if isinstance(value, Tensor) else value
+            for name, value in state.items()
+        }
 
 
 def _mapped(

@@ -18,6 +18,7 @@ from rankfold._errors import NonFiniteError, ShapeError
 from rankfold.formats import TT
 from rankfold.layers import MPSClassifier
 from rankfold.linalg import left_singular
+from rankfold.training._autocast import full_precision
 
 __all__ = ["SweepRecord", "fit_two_site"]
 
@@ -37,6 +38,7 @@ class SweepRecord:
     ranks: tuple[int, ...]
 
 
+@torch.inference_mode(False)  # cores made in inference mode could never be trained again
 def fit_two_site(
     classifier: MPSClassifier,
     inputs: Tensor,
@@ -94,9 +96,10 @@ def fit_two_site(
     features.insert(classifier.label, None)
     value = TT(tuple(core.detach() for core in classifier.parts.values())).orthogonalize(0)
     cut, records = _Cut(tolerance, max_rank), []
-    for _ in range(sweeps):
-        value, reached = _sweep(value, features, targets, cut, iterations, loss)
-        records.append(SweepRecord(reached, value.ranks))
+    with full_precision(inputs.device.type):
+        for _ in range(sweeps):
+            value, reached = _sweep(value, features, targets, cut, iterations, loss)
+            records.append(SweepRecord(reached, value.ranks))
     classifier.assign(value)
     return records
 
