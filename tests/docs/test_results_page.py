@@ -82,3 +82,14 @@ def test_the_table_of_compressed_networks_is_that_of_the_result():
             speeds = f"{row['speedup_batch_1']:.2f}, {row['speedup_batch_128']:.2f}"
             cells.append(f"{100 * row['accuracy']:.1f} % ({speeds})")
         assert f"| {label} | {' | '.join(cells)} |" in PAGE
+
+
+def test_the_table_of_equal_budgets_is_that_of_the_study():
+    record = json.loads((ROOT / "docs" / "studies" / "equal-budget" / "study.json").read_text())
+    accuracies: dict[str, list[float]] = {}
+    for table in record["tables"]:
+        for row in table["rows"]:
+            accuracies.setdefault(row["method"], []).append(row["accuracy (%)"])
+    assert len(accuracies) == 8
+    for method, found in accuracies.items():
+        assert f"| {method} | {' | '.join(f'{value:.2f}' for value in found)} |" in PAGE

@@ -224,7 +224,9 @@ def test_pages_fit_and_are_silent(site: Site, browser: Any, width: int, dark: bo
 
 def test_the_search_finds_from_disk(site: Site, browser: Any) -> None:
     visit(browser, site.folder / "start.html")
-    browser.find_element("css selector", ".md-search__input").send_keys("truncation error of each weight")
+    browser.find_element("css selector", ".md-search__input").send_keys(
+        "set_ranks live model together with its optimiser"
+    )
     found = "return [...document.querySelectorAll('.md-search-result__link')].map(one => one.href)"
     assert any("api/rankfold.html" in address for address in eventually(browser, found))
     assert browser.get_log("browser") == []
