@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import rankfold as rf
-from rankfold import adapters, decompose, diagnostics, growth, init, layers, regularize
+from rankfold import adapters, decompose, diagnostics, growth, init, layers, regularize, training
 from rankfold._errors import RankfoldError
 from rankfold.formats import TT, TTMatrix
 
@@ -119,6 +119,18 @@ CALLS = {
     "pl_constant": diagnostics.pl_constant,
     "tangent_kernel": lambda value: diagnostics.tangent_kernel(_plain(), value),
     "component_balance": diagnostics.component_balance,
+    "haar_coarsened": layers.haar_coarsened,
+    "MPSClassifier.from_value": lambda value: layers.MPSClassifier.from_value(value, 1),
+    "MPSClassifier.assign": lambda value: layers.MPSClassifier(4, 2, rank=2).assign(value),
+    "fit_two_site": lambda value: training.fit_two_site(value, torch.rand(6, 4), torch.zeros(6).long()),
+    "fit_two_site inputs": lambda value: training.fit_two_site(
+        layers.MPSClassifier(4, 2, rank=2), value, torch.zeros(6).long()
+    ),
+    "fit_two_site targets": lambda value: training.fit_two_site(
+        layers.MPSClassifier(4, 2, rank=2), torch.rand(6, 4), value
+    ),
+    "TrainingMonitor": diagnostics.TrainingMonitor,
+    "TrainingMonitor step": lambda value: diagnostics.TrainingMonitor(_plain())(value),
     "t_svd": lambda value: decompose.t_svd(value, 1),
     "t_svd tolerance": lambda value: decompose.t_svd(torch.ones(2, 3, 4), tolerance=value),
 }
@@ -132,6 +144,7 @@ ALLOWED = {
     ("UpdateRank", "None"),
     ("t_svd tolerance", "None"),
     ("latent_dropout", "dictionary"),
+    ("haar_coarsened", "tensor"),
 }
 THEIRS = {("hessian_norms loss", "class"): TypeError, ("tangent_kernel", "tensor"): RuntimeError}
 

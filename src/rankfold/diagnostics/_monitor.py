@@ -113,8 +113,10 @@ class TrainingMonitor:
         """Look at the model, if ``every`` divides the number of the step.
 
         Raises:
+            OptionError: a step that is no whole number of 0 or more.
             NonFiniteError: a weight or the loss holds NaN or infinity; names the layer.
         """
+        check_count("TrainingMonitor", "step", step, 0)
         if step % self.every:
             return
         with _undisturbed(self.model):

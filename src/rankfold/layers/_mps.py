@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from rankfold._checks import check_count
+from rankfold._checks import check_count, check_tensors
 from rankfold._errors import OptionError, ShapeError
 from rankfold.formats import TT, haar_isometry
 from rankfold.layers._format_layer import normal_like
@@ -171,6 +171,7 @@ class MPSClassifier(nn.Module):
         Raises:
             ShapeError: other modes.
         """
+        _require_train("MPSClassifier.assign", value)
         if value.shape != self.value.shape:
             raise ShapeError(
                 f"MPSClassifier.assign: got modes {value.shape}, this one has {self.value.shape}; pass a train of the "
@@ -218,6 +219,7 @@ def haar_coarsened(signal: Tensor, levels: int = 1) -> Tensor:
         tensor([8.])
     """
     check_count("haar_coarsened", "levels", levels, 0)
+    check_tensors("haar_coarsened", (signal,))
     if signal.ndim == 0 or signal.shape[-1] % 2**levels:
         raise ShapeError(
             f"haar_coarsened: got a signal of shape {tuple(signal.shape)}; its last axis must be a multiple of "
@@ -240,9 +242,15 @@ def _core_shapes(sizes: Sequence[int], rank: int) -> list[tuple[int, int, int]]:
 
 
 def _check_modes(value: TT, label: int) -> None:
+    _require_train("MPSClassifier.from_value", value)
     samples = [size for mode, size in enumerate(value.shape) if mode != label]
     if not 0 <= label < value.order or len(samples) < 2 or set(samples) != {2}:
         raise ShapeError(
             f"MPSClassifier: got a train of modes {value.shape} with the class at mode {label}; pass one with two or "
             "more other modes, all of size 2."
         )
+
+
+def _require_train(where: str, value: object) -> None:
+    if not isinstance(value, TT):
+        raise ShapeError(f"{where}: got a {type(value).__name__}; pass a rankfold.TT.")

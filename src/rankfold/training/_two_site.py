@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rankfold._checks import check_count, check_number
-from rankfold._errors import NonFiniteError, ShapeError
+from rankfold._checks import check_count, check_number, check_tensors
+from rankfold._errors import NonFiniteError, OptionError, ShapeError
 from rankfold.formats import TT
 from rankfold.layers import MPSClassifier
 from rankfold.linalg import left_singular
@@ -70,8 +70,8 @@ def fit_two_site(
         One record per sweep.
 
     Raises:
-        OptionError: a number out of range.
-        ShapeError: inputs of another shape.
+        OptionError: a number out of range, or another model.
+        ShapeError: inputs of another shape, or targets of another length.
         NonFiniteError: the loss is NaN or infinite; the classifier is as it was.
 
     Reference:
@@ -88,7 +88,7 @@ def fit_two_site(
         >>> bool((classifier(x).argmax(1) == y).double().mean() > 0.9), max(records[-1].ranks) <= 4
         (True, True)
     """
-    _check(classifier, inputs, sweeps, tolerance, max_rank, iterations)
+    _check(classifier, inputs, targets, sweeps, tolerance, max_rank, iterations)
     inputs = inputs.detach()
     features: list[Tensor | None] = [
         torch.stack([torch.ones_like(column), column], 1) for column in inputs.unbind(1)
@@ -223,18 +223,27 @@ def _from_right(right_NCb: Tensor, core: Tensor, feature: Tensor | None) -> Tens
 def _check(
     classifier: MPSClassifier,
     inputs: Tensor,
+    targets: Tensor,
     sweeps: int,
     tolerance: float,
     max_rank: int | None,
     iterations: int,
 ) -> None:
+    if not isinstance(classifier, MPSClassifier):
+        raise OptionError(f"fit_two_site: got a {type(classifier).__name__}; pass an MPSClassifier.")
     numbers = {"sweeps": sweeps, "iterations": iterations, "max_rank": 1 if max_rank is None else max_rank}
     for name, number in numbers.items():
         check_count("fit_two_site", name, number)
     check_number("fit_two_site", "tolerance", tolerance, 0, 1)
     dtype = classifier.value.dtype
+    check_tensors("fit_two_site", (inputs,))
     if inputs.ndim != 2 or inputs.shape[1] != classifier.samples or not len(inputs) or inputs.dtype != dtype:
         raise ShapeError(
             f"fit_two_site: got {inputs.dtype} inputs of shape {tuple(inputs.shape)}; pass (N, {classifier.samples}) "
             f"with N from 1 in {dtype}."
+        )
+    if not isinstance(targets, Tensor) or targets.shape[:1] != inputs.shape[:1]:
+        got = tuple(targets.shape) if isinstance(targets, Tensor) else type(targets).__name__
+        raise ShapeError(
+            f"fit_two_site: the targets are {got}; pass a tensor of {len(inputs)}, one per input."
         )
