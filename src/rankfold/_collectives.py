@@ -1,0 +1,107 @@
+"""The collectives of torch.distributed that the library needs; with one process each does nothing.
+
+All of them are called by every worker of the group, in the same order. Sums come out with the same bits everywhere:
+gloo and nccl reduce each piece of a message in one place and hand the result around.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+__all__ = ["Workers", "workers_of"]
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The processes that work on one problem.
+
+    Arguments:
+        group: their process group, or None where there is one process.
+    """
+
+    group: "dist.ProcessGroup | None" = None
+
+    @property
+    def count(self) -> int:
+        """How many there are, at least 1."""
+        return 1 if self.group is None else dist.get_world_size(self.group)
+
+    @property
+    def rank(self) -> int:
+        """The number of this one, from 0."""
+        return 0 if self.group is None else dist.get_rank(self.group)
+
+    def add_(self, tensors: Iterable[Tensor]) -> None:
+        """Replace each tensor by its sum over all workers, with one message for each dtype and device."""
+        if self.group is None:
+            return
+        for together in _alike(tensors):
+            flat = torch.cat([tensor.detach().reshape(-1) for tensor in together])
+            dist.all_reduce(flat, group=self.group)
+            _scatter(flat, together)
+
+    def mean_(self, tensors: Iterable[Tensor]) -> None:
+        """Replace each tensor by its mean over all workers."""
+        if self.group is None:
+            return
+        listed = list(tensors)
+        self.add_(listed)
+        for tensor in listed:
+            tensor.detach().div_(self.count)
+
+    def broadcast_(self, tensors: Iterable[Tensor]) -> None:
+        """Replace each tensor by that of the first worker, with one message for each dtype and device."""
+        if self.group is None:
+            return
+        for together in _alike(tensors):
+            flat = torch.cat([tensor.detach().reshape(-1) for tensor in together])
+            dist.broadcast(flat, group=self.group, group_src=0)
+            _scatter(flat, together)
+
+    def any(self, here: bool, device: torch.device | str = "cpu") -> bool:
+        """Whether it is so on any worker."""
+        if self.group is None:
+            return here
+        flag = torch.tensor(float(here), device=device)
+        dist.all_reduce(flag, dist.ReduceOp.MAX, group=self.group)
+        return bool(flag)
+
+    def alike(self, text: str, device: torch.device | str = "cpu") -> bool:
+        """Whether all workers say the same; the answer is the same everywhere."""
+        if self.group is None:
+            return True
+        # 48 bits of a digest: whole numbers of this size are exact in float64, which every backend can reduce.
+        number = float(int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big"))
+        bounds = torch.tensor([number, -number], dtype=torch.float64, device=device)
+        dist.all_reduce(bounds, dist.ReduceOp.MAX, group=self.group)
+        return float(bounds[0]) == -float(bounds[1])
+
+
+def workers_of(group: "dist.ProcessGroup | None" = None) -> Workers:
+    """The workers of a group; of the default group where None is given and torch.distributed runs.
+
+    Arguments:
+        group: a process group, or None.
+    """
+    if group is None and dist.is_available() and dist.is_initialized():
+        group = dist.group.WORLD
+    if group is None or dist.get_world_size(group) == 1:
+        return Workers()
+    return Workers(group)
+
+
+def _alike(tensors: Iterable[Tensor]) -> list[Sequence[Tensor]]:
+    groups: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
+    for tensor in tensors:
+        groups.setdefault((tensor.dtype, tensor.device), []).append(tensor)
+    return list(groups.values())
+
+
+def _scatter(flat: Tensor, tensors: Sequence[Tensor]) -> None:
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.detach().copy_(part.view(tensor.shape))
