@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rankfold.cli import _train, main
+from rankfold.cli import _measure, _train, main
 from rankfold.convert import _timing
 
 Train = Callable[..., int]
@@ -22,12 +22,20 @@ def _restore_torch():
     torch.set_rng_state(state)
 
 
+@pytest.fixture(autouse=True)
+def _short_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What layers take is no matter in these tests."""
+    monkeypatch.setattr(_timing, "_SECONDS_PER_ROUND", 1e-6)
+    monkeypatch.setattr(_timing, "_ROUNDS", 1)
+    monkeypatch.setattr(_timing, "_WARM_UP", 0)
+    monkeypatch.setattr(_measure, "_REPEATS", 1)
+
+
 @pytest.fixture
 def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
     """``train("--epochs", "1", folder="a", stop_after=17)`` runs in ``tmp_path``, with SIGINT after batch 17."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(_timing, "_SECONDS_PER_ROUND", 1e-6)  # what layers take is no matter here
     fit = _train.fit
 
     def run(*words: str, folder: str | None = None, stop_after: int | None = None) -> int:

@@ -45,7 +45,7 @@ def test_what_needs_no_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert STUDY.tables(records)[1].rows
 
 
-@pytest.mark.skipif("RANKFOLD_DATA" not in os.environ, reason="needs Fashion-MNIST: set RANKFOLD_DATA")
+@pytest.mark.skipif(not os.environ.get("RANKFOLD_DATA"), reason="needs Fashion-MNIST: set RANKFOLD_DATA")
 @pytest.mark.parametrize("method", METHODS)
 def test_images(method: str) -> None:
     case = {
