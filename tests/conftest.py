@@ -1,7 +1,12 @@
 """One thread, one seed, and the same hypothesis examples on every machine."""
 
 import itertools
+import os
 import sys
+
+# Of NumPy's and SciPy's threads, too, and of the processes that tests start: several tests run at once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 import torch
