@@ -5,7 +5,7 @@ import re
 import pytest
 
 from rankfold.cli._report_training import read_training
-from rankfold.report.page._training_trouble import trouble_of
+from rankfold.report.page import trouble_of
 
 
 @pytest.mark.slow

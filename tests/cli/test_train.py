@@ -102,3 +102,20 @@ def test_one_core_step_takes_two_gradients_of_each_batch(train, small, tmp_path)
 def test_bases_stay_after_their_share_of_the_training(train, small, tmp_path):
     assert train(*small, "--core-steps", "2", "--freeze-bases-after", "0.5", folder="run") == 0
     assert max(line["step"] for line in lines(tmp_path / "run" / "ranks.jsonl")) <= 12
+
+
+def test_a_run_that_only_guesses_says_so_and_what_to_try(train, capsys):
+    words = ["--model", "mlp", "--rank", "1", "--learning-rate", "1e-5", "--epochs", "1", "--threads", "1"]
+    assert train(*words, folder="run") == 0
+    *_, what, first, second, third = capsys.readouterr().out.splitlines()
+    assert what.startswith("Look out: the network only guesses: ")
+    assert [sentence.split(":")[0] for sentence in (first, second, third)] == [
+        "Start again with --rank 0.5 instead of 1",
+        "Start again with --epochs 30 instead of 1",
+        "Start again with --learning-rate 0.1 instead of 1e-05",
+    ]
+
+
+def test_a_run_that_learns_says_nothing_of_the_kind(train, small, capsys):
+    assert train(*small, folder="run") == 0
+    assert "Look out" not in capsys.readouterr().out

@@ -1,12 +1,16 @@
 """What ``rankfold train`` says in the terminal."""
 
+from contextlib import suppress
+
 from rich.console import Console
 
-from rankfold._errors import CheckpointError
+from rankfold._errors import CheckpointError, RankfoldError
+from rankfold.cli._report_training import read_training
 from rankfold.cli._run_times import read_times
 from rankfold.cli._training_run import TrainingRun
 from rankfold.report import TrainingStatus, facts_table, layer_rows, layers_table, layouts_of, saved_share
 from rankfold.report._quantities import short_milliseconds
+from rankfold.report.page import trouble_of
 
 __all__ = ["first_status", "ranks_of", "report_run"]
 
@@ -53,6 +57,11 @@ def report_run(run: TrainingRun, seconds: float, console: Console) -> None:
     console.print(facts_table(f"{run.config.model} on {run.config.data}, {run.progress.epoch} epochs", facts))
     if rows:
         console.print(layers_table(rows))
+    with suppress(RankfoldError):  # damaged by another hand; the page says how
+        trouble = trouble_of(read_training(run.folder.path, run.folder.path.name))
+        if trouble is not None:
+            for sentence in (f"Look out: {trouble.what}", *trouble.remedies):
+                console.print(sentence, soft_wrap=True)
 
 
 def _speed(run: TrainingRun) -> dict[str, str]:

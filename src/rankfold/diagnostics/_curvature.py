@@ -1,16 +1,16 @@
 """How strongly the loss curves along the parameters of each layer."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rankfold._checks import check_count, check_generator
 from rankfold._errors import NonFiniteError, OptionError
 from rankfold.layers import require_module
-from rankfold.linalg import power_iteration
+from rankfold.linalg import hessian_product, power_iteration, twice_differentiable
 
 __all__ = ["hessian_norms"]
 
@@ -64,17 +64,7 @@ def hessian_norms(
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     if not named:
         raise OptionError("hessian_norms: no parameter of the model requires a gradient; unfreeze some.")
-    # Fused kernels of attention cannot be differentiated twice.
-    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-        value = loss() if callable(loss) else loss
-        if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
-            raise OptionError(
-                "hessian_norms: loss must be a function that gives a scalar which depends on the parameters; pass one "
-                "that evaluates the model anew."
-            )
-        if not bool(value.isfinite()):
-            raise NonFiniteError(f"hessian_norms: the loss is {value.item()}; look at an earlier state.")
-        gradients = torch.autograd.grad(value, list(named.values()), create_graph=True, allow_unused=True)
+    _, gradients = twice_differentiable(lambda: _checked(loss), list(named.values()))
     measure = _spectral if kind == "spectral" else _frobenius
     found = {}
     for (name, parameter), gradient in zip(named.items(), gradients, strict=True):
@@ -89,25 +79,30 @@ def hessian_norms(
     return found
 
 
-def _product(gradient: Tensor, parameter: Tensor, vector: Tensor) -> Tensor:
-    (result,) = torch.autograd.grad(
-        gradient, parameter, vector, retain_graph=True, allow_unused=True, materialize_grads=True
-    )
-    return result
+def _checked(loss: Callable[[], Tensor]) -> Tensor:
+    value = loss() if callable(loss) else loss
+    if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
+        raise OptionError(
+            "hessian_norms: loss must be a function that gives a scalar which depends on the parameters; pass one "
+            "that evaluates the model anew."
+        )
+    if not bool(value.isfinite()):
+        raise NonFiniteError(f"hessian_norms: the loss is {value.item()}; look at an earlier state.")
+    return value
 
 
 def _spectral(
     gradient: Tensor, parameter: Tensor, iterations: int, generator: torch.Generator | None
 ) -> float:
     start = _drawn(torch.randn, parameter.shape, parameter, generator)
-    return power_iteration(lambda vector: _product(gradient, parameter, vector), start, iterations=iterations)
+    return power_iteration(partial(hessian_product, gradient, parameter), start, iterations=iterations)
 
 
 def _frobenius(gradient: Tensor, parameter: Tensor, samples: int, generator: torch.Generator | None) -> float:
     total = 0.0
     for _ in range(samples):
         signs = _drawn(torch.rand, parameter.shape, parameter, generator).sub(0.5).sign()
-        total += float(_product(gradient, parameter, signs).double().square().sum())
+        total += float(hessian_product(gradient, parameter, signs).double().square().sum())
     return (total / samples) ** 0.5
 
 

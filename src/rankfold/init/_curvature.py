@@ -1,12 +1,12 @@
 """How curved a loss is in the weight of each layer."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from rankfold.linalg import power_iteration
+from rankfold.linalg import hessian_product, power_iteration, twice_differentiable
 
 __all__ = ["hessian_norms"]
 
@@ -33,20 +33,14 @@ def hessian_norms(
         Pearlmutter 1994, "Fast exact multiplication by the Hessian".
     """
     listed = list(parameters)
-    # Fused kernels of attention cannot be differentiated twice.
-    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-        gradients = torch.autograd.grad(loss(), listed, create_graph=True, allow_unused=True)
+    _, gradients = twice_differentiable(loss, listed)
     norms = []
     for parameter, gradient in zip(listed, gradients, strict=True):
         if gradient is None or not gradient.requires_grad:
             norms.append(0.0)
             continue
-
-        def product(vector: Tensor, parameter: Tensor = parameter, gradient: Tensor = gradient) -> Tensor:
-            (found,) = torch.autograd.grad(gradient, parameter, vector, retain_graph=True, allow_unused=True)
-            return torch.zeros_like(parameter) if found is None else found
-
         place = parameter.device if generator is None else generator.device
         start = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype, device=place)
+        product = partial(hessian_product, gradient, parameter)
         norms.append(power_iteration(product, start.to(parameter.device), iterations=iterations))
     return norms

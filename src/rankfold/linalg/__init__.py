@@ -5,6 +5,7 @@ from rankfold.linalg._batching import map_same_shape
 from rankfold.linalg._contract import mode_inner, mode_products
 from rankfold.linalg._gemm import product
 from rankfold.linalg._gram_schmidt import gram_schmidt
+from rankfold.linalg._hessian import hessian_product, twice_differentiable
 from rankfold.linalg._hosvd import HOSVD, sequential_hosvd, truncated_hosvd
 from rankfold.linalg._hyperspherical import hyperspherical_energy
 from rankfold.linalg._mode_gram import mode_correlate, mode_gram, mode_project
@@ -24,6 +25,7 @@ __all__ = [
     "cayley",
     "fold_mode",
     "gram_schmidt",
+    "hessian_product",
     "householder",
     "hyperspherical_energy",
     "left_singular",
@@ -45,5 +47,6 @@ __all__ = [
     "sequential_hosvd",
     "spectrum_dtype",
     "truncated_hosvd",
+    "twice_differentiable",
     "unfold",
 ]

@@ -39,6 +39,7 @@ from rankfold.report.page._training_record import (
     TimesRecord,
     TrainingRecord,
 )
+from rankfold.report.page._training_trouble import Trouble, trouble_of
 
 __all__ = [
     "MISSING",
@@ -76,6 +77,7 @@ __all__ = [
     "Text",
     "TimesRecord",
     "TrainingRecord",
+    "Trouble",
     "bench_page",
     "compression_page",
     "decomposition_page",
@@ -83,5 +85,6 @@ __all__ = [
     "render_page",
     "study_page",
     "training_page",
+    "trouble_of",
     "write_page",
 ]
