@@ -147,7 +147,8 @@ def test_grad_scaler_skips_a_step_with_infinite_gradients():
 
 @pytest.mark.parametrize("inner", INNER)
 @pytest.mark.parametrize("stop", [4, 6], ids=["between-cycles", "in-a-cycle"])
-def test_state_dicts_resume_bit_for_bit_at_changed_ranks(inner, stop):
+@pytest.mark.parametrize("model_first", [False, True], ids=["optimiser-first", "model-first"])
+def test_state_dicts_resume_bit_for_bit_at_changed_ranks(inner, stop, model_first):
     model = network(rank=2)
     optimizer = tdlrt(model, inner)
     for seed in range(stop):
@@ -160,13 +161,33 @@ def test_state_dicts_resume_bit_for_bit_at_changed_ranks(inner, stop):
     saved.seek(0)
     states = torch.load(saved, weights_only=True)
     resumed = network(seed=1, rank=3)
+    if model_first:  # as trainers do
+        resumed.load_state_dict(states["model"])
     again = tdlrt(resumed, inner)
-    resumed.load_state_dict(states["model"])
+    if not model_first:
+        resumed.load_state_dict(states["model"])
     again.load_state_dict(states["optimizer"])
     for seed in range(stop, 12):
         one_step(resumed, again, seed)
     assert same(snapshot(model), snapshot(resumed))
     assert again.steps_done == 12
+
+
+def test_weights_loaded_after_the_optimiser_was_made_are_not_undone_by_its_state():
+    model = network(rank=2)
+    optimizer = tdlrt(model)
+    for seed in range(6):
+        one_step(model, optimizer, seed)
+    wanted = snapshot(model)
+    again = tdlrt(resumed := copy.deepcopy(model))  # in the middle of a cycle, so that it turns the bases
+    assert not same(wanted, snapshot(resumed))
+    resumed.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        resumed[0].bias.add_(1)
+        resumed[0].core.mul_(2)
+    wanted = snapshot(resumed)
+    again.load_state_dict(optimizer.state_dict())
+    assert same(wanted, snapshot(resumed))
 
 
 def test_a_model_loaded_before_the_optimiser_is_made_resumes_bit_for_bit_too():

@@ -25,6 +25,7 @@ from rankfold.training._setup import (
     DEFECT_IN_EPS,
     LOOSE,
     bring_to_form,
+    give_back,
     inner_groups,
     largest_ranks,
     rate_of,
@@ -177,7 +178,7 @@ class TDLRT(Optimizer):
         self._ready = True
         self.state = self.inner.state
         with full_precision(self._device_type):
-            bring_to_form(self.layers)
+            self._turned = bring_to_form(self.layers)  # until the first step
         self._note_ranks()
         self._passes = one_passes(model, self.layers, accumulate)
         self._prepare_pass()
@@ -198,6 +199,7 @@ class TDLRT(Optimizer):
             NonFiniteError: a gradient holds NaN or infinity; nothing was changed.
         """
         require_known_ranks(self.layers, self._known_ranks)
+        self._turned = {}
         whole_cycle = closure is not None and self.core_steps == 1 and self._basis_step_is_next()
         replay = Replay(self.model) if whole_cycle else None
         again = None if closure is None else in_current_autocast(closure, self._device_type)
@@ -458,6 +460,8 @@ class TDLRT(Optimizer):
         """
         cycle = checked_cycle(state_dict, self.layers, type(self.inner).__name__)
         super().load_state_dict({key: value for key, value in state_dict.items() if key != CYCLE_KEY})
+        give_back(self.layers, self._turned)
+        self._turned = {}
         self.steps_done = cycle["steps_done"]
         self._note_ranks()
         self._core_steps_left = cycle["core_steps_left"]
@@ -467,7 +471,8 @@ class TDLRT(Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         # As in torch, hooks stay behind, and so does the instance's `step` that learning rate schedulers wrap.
-        return {key: value for key, value in self.__dict__.items() if key != "step" and "_hooks" not in key}
+        kept = {key: value for key, value in self.__dict__.items() if key != "step" and "_hooks" not in key}
+        return kept | {"_turned": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

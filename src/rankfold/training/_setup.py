@@ -1,7 +1,7 @@
 """What TDLRT makes of a model before its first step: layers, groups, and the form of the factors."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,14 +9,16 @@ from torch.optim import Optimizer
 
 from rankfold._errors import OptimizerError
 from rankfold.convert import factorized_layers
-from rankfold.formats import checked_ranks
+from rankfold.formats import Tucker, checked_ranks
 from rankfold.layers import FactorizedLayer, TTMatrixLayer
 from rankfold.ranks import Fraction, RankPolicy, as_rule
 
 __all__ = [
     "DEFECT_IN_EPS",
     "LOOSE",
+    "Turned",
     "bring_to_form",
+    "give_back",
     "inner_groups",
     "largest_ranks",
     "rate_of",
@@ -121,11 +123,46 @@ def largest_ranks(
     }
 
 
+class Turned(NamedTuple):
+    """A layer that was brought to form.
+
+    Arguments:
+        given: its weight before.
+        now: where its tensors lie since, and in which version.
+    """
+
+    given: Tucker
+    now: tuple[tuple[int, int], ...]
+
+
 @torch.no_grad()
-def bring_to_form(layers: dict[str, FactorizedLayer]) -> None:
-    """Orthonormal bases and cores in HOSVD form, where they are not so already; a resumed model stays bit for bit."""
-    for layer in layers.values():
+def bring_to_form(layers: Mapping[str, FactorizedLayer]) -> dict[str, Turned]:
+    """Orthonormal bases and cores in HOSVD form, where they are not so already; a resumed model stays bit for bit.
+
+    Returns:
+        The layers that were changed.
+    """
+    turned = {}
+    for name, layer in layers.items():
         tucker = layer.tucker
         eps = torch.finfo(layer.core.dtype).eps
         if float(tucker.orthonormality_defect()) > DEFECT_IN_EPS * eps or not tucker.is_rotated():
+            given = Tucker(tucker.core.data, tuple(f if f is None else f.data for f in tucker.factors))
             layer.assign(tucker.rotate())
+            turned[name] = Turned(given, _places(layer))
+    return turned
+
+
+@torch.no_grad()
+def give_back(layers: Mapping[str, FactorizedLayer], turned: Mapping[str, Turned]) -> None:
+    """Undo :func:`bring_to_form` for a stored state, whose moments lie in the coordinates that the weights came in.
+
+    Layers whose tensors have changed since stay as they are.
+    """
+    for name, (given, now) in turned.items():
+        if _places(layers[name]) == now:
+            layers[name].assign(given)
+
+
+def _places(layer: FactorizedLayer) -> tuple[tuple[int, int], ...]:
+    return tuple((part.data_ptr(), part._version) for part in layer.parts.values())
