@@ -25,8 +25,8 @@ NOTE = (
     "in the targets, 32 a batch, SGD with learning rate 0.05, momentum 0.9 and weight decay 1e-3, tolerance 0.1, "
     "ranks from 8. The second half is judged: memory is the slope of a line through the resident size, objects those "
     "that the garbage collector sees, blocks those of Python's allocator, each the last look less that at half time. "
-    "defect is the largest entry of |UᵀU - I| at any look, changes the truncations that left other ranks than the cycle began with, "
-    "swings those that undo the change before, at the same layer and mode."
+    "defect is the largest entry of |UᵀU - I| at any look, changes the truncations that left other "
+    "ranks than the cycle began with, swings those that undo the change before, at the same layer and mode."
 )
 INNER, OUTER, BATCH = (24, 32, 8), (4, 3), 32
 CASES = [(integrator, core_steps) for integrator in ("augmented", "parallel") for core_steps in (1, 10)]
@@ -137,11 +137,11 @@ def soaked(integrator: str, core_steps: int, steps: int, looks: int, seed: int) 
     """One run, and what became of it."""
     watch = Watch()
     task = Task(integrator, core_steps, seed, watch)
-    started, losses = time.perf_counter(), []
+    started, total = time.perf_counter(), 0.0
     for step in range(steps):
         loss = task.step()
         if step >= steps // 2:
-            losses.append(loss)
+            total += loss
         if (step + 1) % (steps // looks) == 0:
             watch.look(task.optimizer)
     seconds = time.perf_counter() - started
@@ -153,7 +153,7 @@ def soaked(integrator: str, core_steps: int, steps: int, looks: int, seed: int) 
         "core_steps": core_steps,
         "steps": steps,
         "seconds": round(seconds, 1),
-        "loss": sum(losses) / len(losses),
+        "loss": total / (steps - steps // 2),
         "bytes_per_step": slope(watch.resident[half:], steps - steps // 2),
         "resident_mib": watch.resident[-1] / 2**20,
         "objects_more": watch.objects[-1] - watch.objects[half],
