@@ -3,7 +3,6 @@
 import math
 import os
 import random
-import re
 import warnings
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import nn
 
 import rankfold as rf
 from rankfold import CheckpointError, Checkpoints, OptionError
+from rankfold._checkpoint._file import read_file
 
 
 class Loop:
@@ -113,6 +113,21 @@ def regions(size):
     return [0, 3, 7, 8, 9, *generator.integers(8, size, 40).tolist(), size - 1]
 
 
+def read_anyway(path, content):
+    """Whether a changed file can be read; then all of it must be what was written."""
+    damaged = path.read_bytes()
+    try:
+        tensors, header = read_file(path)
+    except CheckpointError:
+        return False
+    path.write_bytes(content)
+    whole, whole_header = read_file(path)
+    assert header == whole_header
+    assert all(torch.equal(tensor, whole[name]) for name, tensor in tensors.items())
+    assert sum(one != two for one, two in zip(damaged, content, strict=True)) == 1
+    return True
+
+
 def test_damage_anywhere_gives_way_to_the_checkpoint_before(tmp_path):
     loop = new(tmp_path)
     loop.run(0, 4)
@@ -133,13 +148,15 @@ def test_damage_anywhere_gives_way_to_the_checkpoint_before(tmp_path):
     ]
     for what, damaged in (*changed, *cut, *zeros, *names):
         newest.write_bytes(damaged)
-        loop.losses = []
+        if read_anyway(newest, content):  # a bit of what is not ours, such as the word that names torch
+            continue
+        newest.write_bytes(damaged)
         with pytest.warns(
             UserWarning, match=r"step-0000000004.safetensors: the file is damaged.*; goes on from"
         ):
             restored = loop.restore()
         assert restored.step == 2, what
-        assert re.search(r"damaged", restored.damaged[0]), what
+        assert "damaged" in restored.damaged[0], what
         assert not newest.exists()
         assert newest.with_name(f"{newest.name}.damaged").read_bytes() == damaged
 
@@ -156,7 +173,7 @@ def test_what_is_no_damage_is_no_reason_for_an_older_checkpoint(tmp_path):
         loop.restore()
     newest.write_bytes(content)
     other = nn.Sequential(nn.Linear(3, 3))
-    with pytest.raises(CheckpointError, match="does not fit the model"):
+    with pytest.raises(CheckpointError, match="build the model that was saved"):
         loop.checkpoints.restore(other)
     rf.save(loop.model, newest)
     with pytest.raises(CheckpointError, match="the file holds no run"):
