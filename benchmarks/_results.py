@@ -22,7 +22,9 @@ def write_result(name: str, result: dict[str, Any]) -> None:
         result: plain values.
     """
     # The module's own name, not the path of its file, which differs from machine to machine.
-    module = Path(sys.argv[0]).stem
+    place, folder = Path(sys.argv[0]).resolve(), Path(__file__).resolve().parent
+    within = place.relative_to(folder) if place.is_relative_to(folder) else Path(place.name)
+    module = ".".join(within.with_suffix("").parts)
     # Where the data lies is a matter of the machine; the variable RANKFOLD_DATA says it as well.
     arguments = [a for i, a in enumerate(sys.argv[1:], 1) if "--data-dir" not in (a, sys.argv[i - 1])]
     record = {

@@ -25,7 +25,7 @@ from rankfold._version import __version__ as __version__
 if TYPE_CHECKING:
     from rankfold import adapters, decompose, layers
     from rankfold._allocator import tune_cpu_allocator
-    from rankfold._checkpoint import load, save
+    from rankfold._checkpoint import Checkpoints, RestoredCheckpoint, load, save
     from rankfold._decomposition_file import load_decomposition, save_decomposition
     from rankfold.compression import CompressedLayer, Compression, FineTuning, compress
     from rankfold.convert import (
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 # it is first asked for (Python enhancement proposal 562).
 _PLACES = {
     "rankfold._allocator": ("tune_cpu_allocator",),
-    "rankfold._checkpoint": ("load", "save"),
+    "rankfold._checkpoint": ("Checkpoints", "RestoredCheckpoint", "load", "save"),
     "rankfold._decomposition_file": ("load_decomposition", "save_decomposition"),
     "rankfold.compression": ("CompressedLayer", "Compression", "FineTuning", "compress"),
     "rankfold.convert": (
@@ -113,6 +113,7 @@ __all__ = [
     "Budget",
     "CPDecomposition",
     "CheckpointError",
+    "Checkpoints",
     "CompressedLayer",
     "Compression",
     "Conversion",
@@ -135,6 +136,7 @@ __all__ = [
     "RankPolicy",
     "RankRecord",
     "RankfoldError",
+    "RestoredCheckpoint",
     "SelectorError",
     "Sensitivity",
     "ShapeError",

@@ -353,7 +353,7 @@ def test_a_signal_to_end_removes_temporary_files(tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         check=False,
     )
-    assert (process.returncode, process.stderr) == (130, "rankfold: interrupted.\n")
+    assert (process.returncode, process.stderr) == (143, "rankfold: interrupted.\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.safetensors", "own_layers.py"]
 
 

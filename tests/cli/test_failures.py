@@ -139,12 +139,13 @@ def config_of_another_optimizer(run):
 
 
 def no_checkpoint(run):
-    (run / "checkpoint.safetensors").unlink()
+    for file in run.glob("checkpoint*.safetensors"):
+        file.unlink()
 
 
-def cut_checkpoint(run):
-    content = (run / "checkpoint.safetensors").read_bytes()
-    (run / "checkpoint.safetensors").write_bytes(content[: len(content) // 2])
+def cut_checkpoints(run):
+    for file in run.glob("checkpoint*.safetensors"):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
 def model_for_checkpoint(run):
@@ -186,7 +187,7 @@ def ranks_are_numbers(run):
         (config_of_another_model, "does not fit the settings in config.json"),
         (config_of_another_optimizer, "does not fit the settings in config.json"),
         (no_checkpoint, "checkpoint.safetensors: there is no such file"),
-        (cut_checkpoint, "checkpoint.safetensors: the file is damaged"),
+        (cut_checkpoints, "run: all 2 checkpoints are damaged, the newest: run/checkpoint.safetensors"),
         (model_for_checkpoint, "checkpoint.safetensors: the file holds no training state"),
         (other_state_for_checkpoint, "does not fit the settings in config.json"),
         (cut_metrics, "metrics.jsonl: not readable as JSON"),

@@ -32,11 +32,11 @@ def process(tmp_path):
     running.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_says_how_to_go_on(process, number, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_a_signal_saves_and_says_how_to_go_on(process, number, code, tmp_path):
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert err.count("\n") == 1
     assert err.endswith("go on with: rankfold train --resume run\n")
     assert out == "run folder: run\n"
@@ -44,10 +44,10 @@ def test_a_signal_saves_and_says_how_to_go_on(process, number, tmp_path):
 
 
 def test_a_second_signal_aborts_at_once():
-    from rankfold.cli._interrupt import stop_on_signal
+    from rankfold.training import stop_on_signal
 
     before = signal.getsignal(signal.SIGINT)
-    with stop_on_signal() as stop:
+    with stop_on_signal(signal.SIGINT) as stop:
         signal.raise_signal(signal.SIGINT)
         assert stop.requested
         with pytest.raises(KeyboardInterrupt):
@@ -69,12 +69,12 @@ def test_an_abort_is_one_sentence(train, small, monkeypatch, capsys):
 def test_another_thread_than_the_main_one_leaves_signals_alone():
     import threading
 
-    from rankfold.cli._interrupt import stop_on_signal
+    from rankfold.training import stop_on_signal
 
     before, seen = signal.getsignal(signal.SIGINT), []
 
     def enter():
-        with stop_on_signal() as stop:
+        with stop_on_signal(signal.SIGINT) as stop:
             seen.append((stop.requested, signal.getsignal(signal.SIGINT)))
 
     thread = threading.Thread(target=enter)

@@ -13,14 +13,23 @@ from rankfold._checkpoint._file import read_file
 from rankfold._checkpoint._fit import check_fit, with_what_plain_files_lack
 from rankfold._checkpoint._layouts import checked_aliases, checked_layouts, found_layouts
 from rankfold._checkpoint._rebuild import Replacement, replacements_for
-from rankfold._checkpoint._trainer import OPTIMIZER, SCHEDULER, check_trainer, lay_out_state, taken_state
+from rankfold._checkpoint._trainer import (
+    OPTIMIZER,
+    RUN,
+    SCHEDULER,
+    check_trainer,
+    lay_out_state,
+    taken_state,
+)
 from rankfold._checkpoint._undo import Undo
 from rankfold._checkpoint._words import brief
+from rankfold._checks import check_path
 from rankfold._errors import CheckpointError
 from rankfold.convert._attention import attention_as_in
 from rankfold.convert._replace import replace_module
+from rankfold.layers import require_module
 
-__all__ = ["load"]
+__all__ = ["load", "load_content"]
 
 
 @torch.inference_mode(False)  # parameters made in inference mode could never be trained
@@ -53,7 +62,22 @@ def load(
         CheckpointError: the file is missing, damaged or of another model, or holds no state that is asked for; model,
             optimiser and schedule are unchanged.
     """
-    tensors, header = read_file(path)
+    require_module(model, "load")
+    check_path("load", path)
+    load_content(model, *read_file(path), path, optimizer=optimizer, scheduler=scheduler)
+
+
+@torch.inference_mode(False)
+def load_content(
+    model: nn.Module,
+    tensors: dict[str, Tensor],
+    header: dict[str, Any] | None,
+    path: str | os.PathLike[str],
+    *,
+    optimizer: Optimizer | None,
+    scheduler: LRScheduler | None,
+) -> None:
+    """The second half of :func:`load`, after the file was read."""
     plain = header is None
     header = header or {}
     # As torch asks for: a schedule sets learning rates, which the optimiser's state then overwrites.
@@ -61,6 +85,7 @@ def load(
     states = {
         key: taken_state(header, key, tensors, trainer is not None, path) for key, trainer in trainers.items()
     }
+    taken_state(header, RUN, tensors, False, path)  # of a loop's checkpoint, here only the model is wanted
     tensors |= checked_aliases(header, tensors, path)
     layouts = None if plain else checked_layouts(header, tensors, path)
     with attention_as_in(model, tensors) as other_attention:

@@ -14,9 +14,11 @@ from torch.optim.lr_scheduler import LRScheduler
 from rankfold._checkpoint._file import write_file
 from rankfold._checkpoint._layouts import layouts_of
 from rankfold._checkpoint._trainer import OPTIMIZER, SCHEDULER, described_optimizer, described_scheduler
+from rankfold._checks import check_path
 from rankfold._errors import CheckpointError
+from rankfold.layers import require_module
 
-__all__ = ["save"]
+__all__ = ["content_of", "save"]
 
 
 def save(
@@ -53,6 +55,19 @@ def save(
         >>> dense[0].ranks
         (2, 2)
     """
+    require_module(model, "save")
+    check_path("save", path)
+    write_file(path, *content_of(model, path, optimizer=optimizer, scheduler=scheduler))
+
+
+def content_of(
+    model: nn.Module,
+    path: str | os.PathLike[str],
+    *,
+    optimizer: Optimizer | None,
+    scheduler: LRScheduler | None,
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header of the file that :func:`save` writes."""
     tensors, aliases = _unique(model.state_dict(), path)
     header: dict[str, Any] = {
         "layers": {name: asdict(layout) for name, layout in layouts_of(model).items()},
@@ -63,7 +78,7 @@ def save(
         header[OPTIMIZER] = described_optimizer(optimizer, model, states)
     if scheduler is not None:
         header[SCHEDULER] = described_scheduler(scheduler, states)
-    write_file(path, tensors | states, header)
+    return tensors | states, header
 
 
 def _unique(

@@ -15,6 +15,7 @@ from rankfold.layers._resize import laid_out_as
 
 __all__ = [
     "OPTIMIZER",
+    "RUN",
     "SCHEDULER",
     "check_trainer",
     "described_optimizer",
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 #: Keys of the header. Module names have no colon as a rule, so the tensors do not meet those of the model.
-OPTIMIZER, SCHEDULER = "optimizer", "scheduler"
+OPTIMIZER, SCHEDULER, RUN = "optimizer", "scheduler", "run"
 
 
 def described_optimizer(optimizer: Optimizer, model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def taken_state(
 
     Arguments:
         header: of the file.
-        key: ``OPTIMIZER`` or ``SCHEDULER``.
+        key: ``OPTIMIZER``, ``SCHEDULER`` or ``RUN``.
         tensors: of the file.
         wanted: whether there must be one.
         path: for the messages.

@@ -16,7 +16,7 @@ from rankfold.cli._decompose_config import DecomposeConfig
 from rankfold.cli._export import export
 from rankfold.cli._export_config import ExportConfig
 from rankfold.cli._inspect import inspect
-from rankfold.cli._interrupt import Interrupted
+from rankfold.cli._interrupt import Interrupted, abort_on_termination, code_of_abort
 from rankfold.cli._report import report
 from rankfold.cli._report_config import ReportConfig
 from rankfold.cli._study import study
@@ -27,7 +27,6 @@ from rankfold.cli._train_config import TrainConfig
 __all__ = ["run"]
 
 _FAILED = 2
-_INTERRUPTED = 130  # what shells give a program ended by SIGINT
 _UNREAD = 1  # what rich ends with when nobody reads its output any more
 
 
@@ -41,28 +40,13 @@ def run(argv: Sequence[str]) -> int:
         The exit code.
     """
     try:
-        command = parse(argv)
-        if isinstance(command, TrainConfig):
-            train(command)
-        elif isinstance(command, BenchLayerConfig):
-            bench_layer(command)
-        elif isinstance(command, DecomposeConfig):
-            decompose(command)
-        elif isinstance(command, CompressConfig):
-            compress(command)
-        elif isinstance(command, ExportConfig):
-            export(command)
-        elif isinstance(command, StudyConfig):
-            study(command)
-        elif isinstance(command, ReportConfig):
-            report(command)
-        else:
-            inspect(command)
+        with abort_on_termination():
+            _run(argv)
         sys.stdout.flush()
     except Interrupted as interruption:
-        return _ended(interruption, _INTERRUPTED)
-    except KeyboardInterrupt:
-        return _ended("interrupted.", _INTERRUPTED)
+        return _ended(interruption, interruption.code)
+    except KeyboardInterrupt as interrupt:
+        return _ended("interrupted.", code_of_abort(interrupt))
     except BrokenPipeError:
         # The reader has left, as `head` does; without this Python complains once more while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -72,6 +56,26 @@ def run(argv: Sequence[str]) -> int:
     except OSError as error:
         return _ended(f"{error.filename or 'file system'}: {error.strerror or error}.", _FAILED)
     return 0
+
+
+def _run(argv: Sequence[str]) -> None:
+    command = parse(argv)
+    if isinstance(command, TrainConfig):
+        train(command)
+    elif isinstance(command, BenchLayerConfig):
+        bench_layer(command)
+    elif isinstance(command, DecomposeConfig):
+        decompose(command)
+    elif isinstance(command, CompressConfig):
+        compress(command)
+    elif isinstance(command, ExportConfig):
+        export(command)
+    elif isinstance(command, StudyConfig):
+        study(command)
+    elif isinstance(command, ReportConfig):
+        report(command)
+    else:
+        inspect(command)
 
 
 def _ended(sentence: object, code: int) -> int:

@@ -36,7 +36,18 @@ Command = (
 )
 
 # What may change when a run is taken up again: none of it changes what has been trained so far.
-_MAY_CHANGE = ("epochs", "threads", "data_dir", "device", "resume", "watch", "tensorboard", "diagnose")
+_MAY_CHANGE = (
+    "epochs",
+    "threads",
+    "data_dir",
+    "device",
+    "resume",
+    "keep",
+    "checkpoint_every",
+    "watch",
+    "tensorboard",
+    "diagnose",
+)
 
 
 def parse(argv: Sequence[str]) -> Command:
@@ -80,8 +91,8 @@ def parse(argv: Sequence[str]) -> Command:
             flag = field.name.replace("_", "-")
             raise OptionError(
                 f"train: --{flag} {given} contradicts the run {command.resume}, which has {kept}; with --resume "
-                "only --epochs, --threads, --data-dir, --device, --watch, --tensorboard and --diagnose may be given, "
-                "so leave it out or start a new run."
+                "only --epochs, --threads, --data-dir, --device, --keep, --checkpoint-every, --watch, --tensorboard "
+                "and --diagnose may be given, so leave it out or start a new run."
             )
     return checked(command)
 

@@ -48,6 +48,13 @@ def checked(config: TrainConfig) -> TrainConfig:
         ("learning-rate", config.learning_rate, 0 < config.learning_rate < float("inf"), "a number over 0"),
         ("momentum", config.momentum, 0 <= config.momentum < 1, "a number in [0, 1)"),
         ("weight-decay", config.weight_decay, 0 <= config.weight_decay < float("inf"), "at least 0"),
+        ("keep", config.keep, config.keep >= 1, "at least 1"),
+        (
+            "checkpoint-every",
+            config.checkpoint_every,
+            config.checkpoint_every is None or config.checkpoint_every >= 1,
+            "at least 1",
+        ),
         ("core-steps", config.core_steps, config.core_steps >= 1, "at least 1"),
         ("min-rank", config.min_rank, config.min_rank >= 1, "at least 1"),
         ("tolerance-warmup", config.tolerance_warmup, config.tolerance_warmup >= 0, "at least 0"),

@@ -16,7 +16,7 @@ from rankfold.cli._compress_files import write_compression
 from rankfold.cli._compress_network import compress_network
 from rankfold.cli._console import make_console
 from rankfold.cli._input_shapes import example_inputs
-from rankfold.cli._interrupt import Interrupted, abort_on_signal
+from rankfold.cli._interrupt import Interrupted, code_of_abort
 from rankfold.cli._measure import check_runs
 from rankfold.cli._model_source import load_network
 from rankfold.cli._report import leave_page
@@ -42,17 +42,16 @@ def compress(config: CompressConfig) -> None:
     if config.export == "onnx":
         require_onnx("compress")  # not after an hour of fine-tuning
     console = make_console()
-    with abort_on_signal():
-        try:
-            with StagesDisplay(console) as display:
-                network, record = _compressed(config, display)
-        except KeyboardInterrupt:
-            raise Interrupted("interrupted; nothing was written.") from None
-        written = write_compression(config, *network, {"allocator_tuned": tuned, **record})
-        places = files_of(config)
-        with suppress(OSError):
-            places["page"].unlink()  # one of another record is worse than none
-        without = leave_page(places["record"], places["record"])
+    try:
+        with StagesDisplay(console) as display:
+            network, record = _compressed(config, display)
+    except KeyboardInterrupt as interrupt:
+        raise Interrupted("interrupted; nothing was written.", code_of_abort(interrupt)) from None
+    written = write_compression(config, *network, {"allocator_tuned": tuned, **record})
+    places = files_of(config)
+    with suppress(OSError):
+        places["page"].unlink()  # one of another record is worse than none
+    without = leave_page(places["record"], places["record"])
     console.print(compression_report(written.record))
     missing = {
         name for name, why in (("exported network", written.failure), ("page", without)) if why is not None

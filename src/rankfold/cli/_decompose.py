@@ -1,5 +1,6 @@
 """``rankfold decompose``."""
 
+import signal
 import time
 from pathlib import Path
 
@@ -12,13 +13,14 @@ from rankfold.cli._console import make_console
 from rankfold.cli._decompose_config import DecomposeConfig, given_ranks
 from rankfold.cli._decompose_files import write_results
 from rankfold.cli._decompose_folder import new_folder, place_of_results
-from rankfold.cli._interrupt import Interrupted, StopRequest, stop_on_signal
+from rankfold.cli._interrupt import Interrupted, code_of_stop
 from rankfold.cli._report import leave_page
 from rankfold.cli._report_config import page_of
 from rankfold.data import TensorSource, open_tensor
 from rankfold.decompose import Decomposition, TracePoint, cp, tt, tucker
 from rankfold.decompose._memory import check_memory, required_bytes
 from rankfold.report import DecompositionDisplay, decomposition_report, sizes
+from rankfold.training import StopRequest, stop_on_signal
 
 __all__ = ["decompose"]
 
@@ -47,7 +49,7 @@ def decompose(config: DecomposeConfig) -> None:
     console.print(title, soft_wrap=True)
     if source.note is not None:
         console.print(source.note, soft_wrap=True)
-    with stop_on_signal() as stop, new_folder(place) as folder:
+    with stop_on_signal(signal.SIGINT, signal.SIGTERM) as stop, new_folder(place) as folder:
         started = time.perf_counter()
         with DecompositionDisplay(console, lambda: stop.requested) as display:
             result = _decomposed(config, x, mask, stop, display)
@@ -68,7 +70,8 @@ def decompose(config: DecomposeConfig) -> None:
     if interrupted:
         raise Interrupted(
             f"interrupted; the best so far (rank {sizes(result.tensor.ranks)}, relative error "
-            f"{result.relative_error:.4g}) is in {place}."
+            f"{result.relative_error:.4g}) is in {place}.",
+            code_of_stop(stop),
         )
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from rankfold._atomic import sync_folder, sync_tree
 from rankfold._errors import CheckpointError
 
 __all__ = ["new_folder", "place_of_results"]
@@ -61,7 +62,9 @@ def new_folder(path: Path) -> Iterator[Path]:
         temporary.chmod(0o755)  # mkdtemp makes folders that only the owner may enter
         if path.exists():
             path.rmdir()
+        sync_tree(temporary)
         temporary.rename(path)
+        sync_folder(path.parent)
     except OSError as error:
         raise CheckpointError(
             f"{path}: cannot write there ({error.strerror or error}); make room, or name another with --out."

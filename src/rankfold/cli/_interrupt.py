@@ -1,4 +1,4 @@
-"""Ctrl-C between two batches, or at once."""
+"""Ctrl-C and SIGTERM: how a command ends that someone asked to stop."""
 
 import signal
 import threading
@@ -6,45 +6,57 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["Interrupted", "StopRequest", "abort_on_signal", "stop_on_signal"]
+from rankfold.training import StopRequest
+
+__all__ = ["Interrupted", "Terminated", "abort_on_termination", "code_of_abort", "code_of_stop"]
+
+# What shells give a program ended by SIGINT or SIGTERM.
+_INTERRUPTED, _TERMINATED = 130, 143
 
 
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
-    """A run was stopped on request and its checkpoint is written; the text says how to go on."""
+    """A command was stopped on request; the text says what is written and how to go on.
+
+    Arguments:
+        text: one sentence.
+        code: the exit code.
+    """
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
 
 
-class StopRequest:
-    """Whether someone has asked the run to stop."""
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, where it ends a command at once."""
 
-    requested = False
+
+def code_of_stop(stop: StopRequest) -> int:
+    """The exit code where everything was saved: 0 after SIGTERM, for a scheduler takes others for a failure."""
+    return 0 if stop.number == signal.SIGTERM else _INTERRUPTED
+
+
+def code_of_abort(interrupt: KeyboardInterrupt, *, kept: bool = False) -> int:
+    """The exit code where the work was cut off.
+
+    Arguments:
+        interrupt: by which.
+        kept: whether what was done so far is written, and the same command goes on.
+    """
+    if not isinstance(interrupt, Terminated):
+        return _INTERRUPTED
+    return 0 if kept else _TERMINATED
 
 
 @contextmanager
-def stop_on_signal() -> Iterator[StopRequest]:
-    """Inside the block the first SIGINT or SIGTERM is only noted; the second raises KeyboardInterrupt at once."""
-    request = StopRequest()
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if request.requested:
-            raise KeyboardInterrupt
-        request.requested = True
-
-    # Python lets only the main thread handle signals; elsewhere nobody can ask to stop.
-    in_main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM) if in_main}
-    try:
-        yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def abort_on_signal() -> Iterator[None]:
-    """Inside the block SIGTERM raises KeyboardInterrupt, as SIGINT does, so that temporary files are removed."""
+def abort_on_termination() -> Iterator[None]:
+    """Inside the block SIGTERM raises Terminated, as SIGINT raises KeyboardInterrupt, so that temporary files go."""
 
     def abort(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        signal.signal(
+            signal.SIGTERM, signal.SIG_IGN
+        )  # schedulers may send it twice; once is enough to clean up
+        raise Terminated
 
     in_main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, abort) if in_main else None

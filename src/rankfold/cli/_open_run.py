@@ -1,11 +1,14 @@
 """Start a run, or take one up where its checkpoint left it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from rankfold._atomic import remove_leftovers
+from rankfold._checkpoint._fallback import set_aside
 from rankfold._errors import CheckpointError, RankfoldError
 from rankfold.cli._build import build_monitor, build_network, build_optimizer, load_data
 from rankfold.cli._new_folder import make_new, place_of_new
@@ -36,10 +39,15 @@ def start_run(config: TrainConfig) -> TrainingRun:
     return run
 
 
-def resume_run(config: TrainConfig) -> TrainingRun:
+def resume_run(config: TrainConfig, tell: Callable[[str], object]) -> TrainingRun:
     """Build everything as at the start of the run, and bring it to the batch where it was interrupted.
 
-    Lines of the .jsonl files that the checkpoint does not know are forgotten: their epochs come again.
+    Lines of the .jsonl files that the checkpoint does not know are forgotten: their epochs come again. Where the newest
+    checkpoint is damaged or missing the one before takes its place.
+
+    Arguments:
+        config: settings, with the folder.
+        tell: called with a sentence for every checkpoint that is passed over.
 
     Raises:
         CheckpointError: a file is missing, damaged, or does not belong to the others.
@@ -47,20 +55,27 @@ def resume_run(config: TrainConfig) -> TrainingRun:
     """
     assert config.resume is not None
     folder = RunFolder(config.resume)
-    state = folder.read_checkpoint()
+    found = folder.read_checkpoint()
     run = _built(replace(config, resume=None), folder)
     try:
-        _restore(run, state)
+        if found is not None:  # else it was killed before its first batch, and starts there
+            _restore(run, found.content)
     except RankfoldError:
         raise
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:
         # The file is whole, or reading it would have failed; so its content belongs to something else.
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        path = folder.checkpoint if found is None else found.path
         raise CheckpointError(
-            f"{folder.checkpoint}: the state does not fit the settings in {folder.config.name} ({reason}); "
+            f"{path}: the state does not fit the settings in {folder.config.name} ({reason}); "
             "restore both files from the same run."
         ) from error
+    if found is not None and found.path != folder.checkpoint:
+        for sentence in found.damaged.values() or [f"{folder.checkpoint}: there is no such file."]:
+            tell(f"{sentence.rstrip('.')}; goes on from {found.path.name}.")
+        set_aside(list(found.damaged))
     if not run.complete:
+        remove_leftovers(folder.path)
         folder.write_config(run.config)
     return run
 

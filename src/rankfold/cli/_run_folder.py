@@ -1,23 +1,28 @@
 """The files of a run; every one is complete under its name or not there at all."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rankfold._checkpoint import atomic_path, load_state, save_state
+from rankfold._checkpoint._fallback import WholeFile, newest_whole
 from rankfold._errors import CheckpointError
 from rankfold.cli._stored_config import from_json, to_json
 from rankfold.cli._train_config import TrainConfig
 
 __all__ = ["RunFolder"]
 
+_OLDER = re.compile(r"checkpoint-[1-9][0-9]{0,9}\.safetensors")
+
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A folder with config.json, metrics.jsonl, ranks.jsonl, model.safetensors, checkpoint.safetensors, where it was
-    asked for diagnostics.jsonl, and, after the end of the run, times.json or failure.json.
+    """A folder with config.json, metrics.jsonl, ranks.jsonl, model.safetensors, checkpoint.safetensors, the checkpoint
+    before in checkpoint-2.safetensors and so on, where it was asked for diagnostics.jsonl, and, after the end of the
+    run, times.json or failure.json.
 
     Arguments:
         path: the folder.
@@ -150,17 +155,43 @@ class RunFolder:
             raise CheckpointError(f"{file}: this is no JSON object; restore the file.")
         return record
 
-    def write_checkpoint(self, tree: dict[str, Any]) -> None:
-        """Write checkpoint.safetensors."""
-        save_state(self.checkpoint, tree)
+    def write_checkpoint(self, tree: dict[str, Any], keep: int) -> None:
+        """Write checkpoint.safetensors; the one before becomes checkpoint-2.safetensors, and so on.
 
-    def read_checkpoint(self) -> dict[str, Any]:
-        """Read checkpoint.safetensors.
+        Arguments:
+            tree: the state.
+            keep: number of checkpoints from now on, at least 1.
+        """
+        with atomic_path(self.checkpoint) as temporary:
+            save_state(temporary, tree)
+            # Only now, so that a disk that is full takes none of them. A process that is killed in between leaves a
+            # gap, which the next one skips.
+            for number, file in sorted(self.checkpoints().items(), reverse=True):
+                if number < keep:
+                    file.replace(self.path / f"checkpoint-{number + 1}.safetensors")
+        for number, file in self.checkpoints().items():
+            if number > keep:
+                file.unlink(missing_ok=True)
+
+    def read_checkpoint(self) -> WholeFile[dict[str, Any]] | None:
+        """Read the newest checkpoint that is whole; None where the run was killed before its first.
 
         Raises:
-            CheckpointError: the file is missing or damaged.
+            CheckpointError: there is none, or all are damaged.
         """
-        return load_state(self.checkpoint)
+        paths = [file for _, file in sorted(self.checkpoints().items())]
+        if not paths and not self.model.exists() and not self.read_lines(self.metrics):
+            return None
+        return newest_whole(paths or [self.checkpoint], load_state)
+
+    def checkpoints(self) -> dict[int, Path]:
+        """The checkpoints that there are, by how old they are; 1 is the newest."""
+        older = {
+            int(file.stem.partition("-")[2]): file
+            for file in self.path.iterdir()
+            if _OLDER.fullmatch(file.name)
+        }
+        return ({1: self.checkpoint} if self.checkpoint.exists() else {}) | older
 
     @property
     def _files(self) -> tuple[Path, ...]:

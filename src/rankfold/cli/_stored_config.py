@@ -10,12 +10,12 @@ from rankfold.cli._train_config import TrainConfig
 
 __all__ = ["from_json", "to_json", "to_plain"]
 
-# Where a run lies, that it was taken up again and how it is watched are no settings of it.
-_NOT_STORED = ("out", "resume", "watch", "tensorboard", "diagnose")
+# Where a run lies, that it was taken up again, how it is kept and how it is watched are no settings of it.
+_NOT_STORED = ("out", "resume", "keep", "checkpoint_every", "watch", "tensorboard", "diagnose")
 
 
 def to_plain(config: TrainConfig) -> dict[str, Any]:
-    """The settings as plain values by name, without those that say only where the run lies and how it is watched."""
+    """The settings as plain values by name, without those that say only where the run lies and how it is kept."""
     return {
         name: str(value) if isinstance(value, Path) else value
         for name, value in asdict(config).items()

@@ -15,7 +15,7 @@ from rankfold import __version__
 from rankfold._errors import CheckpointError, RankfoldError
 from rankfold.cli._check_config import chosen_device
 from rankfold.cli._console import make_console
-from rankfold.cli._interrupt import Interrupted, abort_on_signal
+from rankfold.cli._interrupt import Interrupted, code_of_abort
 from rankfold.cli._report import leave_page
 from rankfold.cli._report_config import PAGE
 from rankfold.cli._study_config import StudyConfig
@@ -125,7 +125,7 @@ def _run(config: StudyConfig, one: Study, run: StudyRun, console: Console) -> tu
     folder = StudyFolder(config.out / one.name)
     state, written = run, time.monotonic()
 
-    with abort_on_signal(), StagesDisplay(console) as display:
+    with StagesDisplay(console) as display:
 
         def show(text: str) -> None:
             display.show(f"{one.name}: {text}" if text else one.name, done=len(state.rows), total=total)
@@ -142,10 +142,11 @@ def _run(config: StudyConfig, one: Study, run: StudyRun, console: Console) -> tu
         setting = Setting(data_dir=config.data_dir, device=chosen_device(config.device), progress=show)
         try:
             state = run_study(one, run, setting, after_case=after_case)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             raise Interrupted(
                 f"interrupted; {len(state.rows)} of {total} cases of {one.name} are in {folder.path}, the same command "
-                "goes on with the others."
+                "goes on with the others.",
+                code_of_abort(interrupt, kept=True),
             ) from None
         except RankfoldError as error:
             raise type(error)(f"study {one.name}: {error}") from None

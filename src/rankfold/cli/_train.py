@@ -1,6 +1,7 @@
 """``rankfold train``."""
 
 import shlex
+import signal
 from contextlib import ExitStack, suppress
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from rankfold._errors import RankfoldError
 from rankfold.cli._build import needs_closure
 from rankfold.cli._console import make_console
 from rankfold.cli._curves import Curves
-from rankfold.cli._interrupt import Interrupted, StopRequest, stop_on_signal
+from rankfold.cli._interrupt import Interrupted, code_of_stop
 from rankfold.cli._open_run import resume_run, start_run
 from rankfold.cli._report import PAGE
 from rankfold.cli._run_page import RunPage
@@ -19,7 +20,7 @@ from rankfold.cli._train_config import TrainConfig
 from rankfold.cli._train_report import first_status, ranks_of, report_run
 from rankfold.cli._training_run import TrainingRun
 from rankfold.report import StagesDisplay, TrainingDisplay
-from rankfold.training import Progress, fit
+from rankfold.training import Progress, StopRequest, fit, stop_on_signal
 from rankfold.training._tensorboard_log import require_tensorboard
 
 __all__ = ["train"]
@@ -38,34 +39,45 @@ def train(config: TrainConfig) -> None:
     console = make_console()
     if config.tensorboard:
         require_tensorboard("train")  # before anything is made
-    run = start_run(config) if config.resume is None else resume_run(config)
-    console.print(f"run folder: {run.folder.path}", soft_wrap=True)
-    page = RunPage(run, lambda sentence: console.print(sentence, soft_wrap=True))
+
+    def tell(sentence: str) -> None:
+        console.print(sentence, soft_wrap=True)
+
+    with stop_on_signal(signal.SIGTERM) as stop:
+        run = start_run(config) if config.resume is None else resume_run(config, tell)
+        tell(f"run folder: {run.folder.path}")
+        _train_and_report(run, stop, RunPage(run, tell), console)
+
+
+def _train_and_report(run: TrainingRun, stop: StopRequest, page: RunPage, console: Console) -> None:
     if run.complete:
         console.print(
             f"The run is complete, {run.progress.epoch} of {run.config.epochs} epochs; a larger --epochs goes on.",
             soft_wrap=True,
         )
     else:
-        _supervised(run, page, console)
+        _supervised(run, stop, page, console)
     seconds = run.seconds
-    _measure(run, console)
+    _measure(run, stop, console)
     page.finish()
     report_run(run, seconds, console)
 
 
-def _supervised(run: TrainingRun, page: RunPage, console: Console) -> None:
+def _supervised(run: TrainingRun, stop: StopRequest, page: RunPage, console: Console) -> None:
     """Train where it can be watched and stopped; whatever ends it early, the folder says so."""
     for file in (run.folder.failure, run.folder.times):
         file.unlink(missing_ok=True)  # of an earlier end
     try:
         with ExitStack() as stack:
-            stop = stack.enter_context(stop_on_signal())
+            stack.enter_context(stop.listen(signal.SIGINT))
             display = stack.enter_context(TrainingDisplay(console, first_status(run)))
             curves = stack.enter_context(Curves(run)) if run.config.tensorboard else None
             if run.progress == Progress():
-                run.diagnose()
+                if not run.diagnosed:
+                    run.diagnose()
                 run.save()  # so that a run can be taken up again from its first batch on
+            if stop.requested:
+                raise _interrupted(run, stop)
             if run.config.watch:
                 page.refresh()
                 if (run.folder.path / PAGE).is_file():
@@ -102,9 +114,11 @@ def _train(
         )
         if curves is not None:
             curves.add_batch(loss)
-        if stop.requested:
+        every = run.config.checkpoint_every
+        if stop.requested or (every is not None and progress.batch % every == 0):
             run.save()
-            raise Interrupted(_how_to_go_on(run))
+        if stop.requested:
+            raise _interrupted(run, stop)
 
     for metrics in fit(
         run.model,
@@ -131,28 +145,38 @@ def _train(
         if run.complete:
             break
         if stop.requested:
-            raise Interrupted(_how_to_go_on(run))
+            raise _interrupted(run, stop)
         if run.config.watch:
             page.refresh()
 
 
-def _how_to_go_on(run: TrainingRun) -> str:
-    flags = "".join(
-        f" --{name}" for name in ("watch", "tensorboard", "diagnose") if getattr(run.config, name)
-    )
-    return (
+def _interrupted(run: TrainingRun, stop: StopRequest) -> Interrupted:
+    config = run.config
+    flags = "".join(f" --{name}" for name in ("watch", "tensorboard", "diagnose") if getattr(config, name))
+    if config.keep != TrainConfig.keep:
+        flags += f" --keep {config.keep}"
+    if config.checkpoint_every is not None:
+        flags += f" --checkpoint-every {config.checkpoint_every}"
+    return Interrupted(
         f"interrupted in epoch {run.progress.epoch + 1} after batch {run.progress.batch}; "
-        f"go on with: rankfold train --resume {shlex.quote(str(run.folder.path))}{flags}"
+        f"go on with: rankfold train --resume {shlex.quote(str(run.folder.path))}{flags}",
+        code_of_stop(stop),
     )
 
 
-def _measure(run: TrainingRun, console: Console) -> None:
+def _measure(run: TrainingRun, stop: StopRequest, console: Console) -> None:
     """Time what was trained, unless that is known; a run that is complete does not fail for it."""
     if run.config.dense or run.folder.times.is_file():
         return
     try:
         with StagesDisplay(console) as display:
-            measure_times(run, display.show)
+
+            def show(what: str, done: int, count: int | None) -> None:
+                if stop.requested:
+                    raise KeyboardInterrupt
+                display.show(what, done, count)
+
+            measure_times(run, show)
         return
     except RankfoldError as error:
         reason = str(error)

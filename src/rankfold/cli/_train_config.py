@@ -48,8 +48,10 @@ class TrainConfig:
         dense: train the ordinary network instead, to compare with.
         out: folder of the run, made anew; None means runs/<model>-<data>-<time>.
         data_dir: folder to search for the data set first.
-        resume: folder of an interrupted run to go on with; only --epochs, --threads, --data-dir, --device, --watch,
-            --tensorboard and --diagnose may change.
+        resume: folder of an interrupted run to go on with; only --epochs, --threads, --data-dir, --device, --keep,
+            --checkpoint-every, --watch, --tensorboard and --diagnose may change.
+        keep: checkpoints to keep; with 2 or more a damaged one does not end the run.
+        checkpoint_every: batches between two checkpoints; None means one after each epoch.
         watch: keep the page of the run up to date while it trains; open it once, it loads itself again.
         tensorboard: write curves for TensorBoard into the folder of the run.
         diagnose: after every epoch, look at spectra, movement and curvature of every layer; the page draws them.
@@ -79,6 +81,8 @@ class TrainConfig:
     out: Path | None = None
     data_dir: Path | None = None
     resume: Path | None = None
+    keep: int = 2
+    checkpoint_every: int | None = None
     watch: tyro.conf.FlagCreatePairsOff[bool] = False
     tensorboard: tyro.conf.FlagCreatePairsOff[bool] = False
     diagnose: tyro.conf.FlagCreatePairsOff[bool] = False

@@ -138,5 +138,6 @@ class TrainingRun:
                     "ranks": len(self.rank_log.lines),
                     "diagnostics": len(self.diagnosed),
                 },
-            }
+            },
+            self.config.keep,
         )

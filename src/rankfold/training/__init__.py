@@ -6,6 +6,7 @@ from rankfold.training._orthogonal_descent import OrthogonalDescent
 from rankfold.training._orthogonality_penalty import orthogonality_penalty
 from rankfold.training._records import RankRecord
 from rankfold.training._set_ranks import set_ranks
+from rankfold.training._stop import StopRequest, stop_on_signal
 from rankfold.training._tensorboard_log import TensorBoardLog
 from rankfold.training._transport import TRANSPORT_RULES, TransportRule, register_transport
 from rankfold.training._two_site import SweepRecord, fit_two_site
@@ -20,6 +21,7 @@ __all__ = [
     "OrthogonalDescent",
     "Progress",
     "RankRecord",
+    "StopRequest",
     "SweepRecord",
     "TensorBoardLog",
     "TransportRule",
@@ -29,4 +31,5 @@ __all__ = [
     "orthogonality_penalty",
     "register_transport",
     "set_ranks",
+    "stop_on_signal",
 ]
