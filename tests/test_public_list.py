@@ -80,6 +80,7 @@ PUBLIC = {
         "Method",
         "RankStep",
         "Settings",
+        "Sharded",
         "TracePoint",
         "TubeTransform",
         "balance",
