@@ -82,6 +82,7 @@ PUBLIC = {
         "Method",
         "RankStep",
         "Settings",
+        "Sharded",
         "TracePoint",
         "TubeTransform",
         "balance",

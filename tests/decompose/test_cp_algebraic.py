@@ -87,7 +87,7 @@ def test_exact_data_lose_nothing(shape: tuple[int, ...]) -> None:
     rank = 3
     x = exact(shape, rank, 4)
     norm = float(torch.linalg.vector_norm(x))
-    squeezed = compress(x, [rank] * len(shape), norm)
+    squeezed = compress(CompleteData(x), [rank] * len(shape))
     assert squeezed is not None
     assert squeezed.data.shape == tuple(min(size, rank) for size in shape)
     assert squeezed.data.norm == pytest.approx(1, rel=1e-12)
@@ -104,7 +104,7 @@ def test_factors_go_there_and_back() -> None:
     shape = (9, 8, 7)
     truth = drawn(shape, 3, 4)
     x = dense(truth)
-    squeezed = compress(x, [3] * 3, float(torch.linalg.vector_norm(x)))
+    squeezed = compress(CompleteData(x), [3] * 3)
     assert squeezed is not None
     inner = squeezed.project(truth)
     assert (2 * squeezed.data.loss(inner)) ** 0.5 <= 1e-10
@@ -119,8 +119,7 @@ def test_factors_go_there_and_back() -> None:
 
 def test_what_is_lost_is_the_distance_to_the_core() -> None:
     x = noisy(exact((9, 8, 7), 3, 4), 0.2, 4)
-    norm = float(torch.linalg.vector_norm(x))
-    squeezed = compress(x, [3] * 3, norm)
+    squeezed = compress(CompleteData(x), [3] * 3)
     assert squeezed is not None
     bases = [basis for basis in squeezed.bases if basis is not None]
     back = torch.einsum("abc,ia,jb,kc->ijk", squeezed.data.tensor * squeezed.scale, *bases)
@@ -129,14 +128,14 @@ def test_what_is_lost_is_the_distance_to_the_core() -> None:
 
 def test_it_is_left_alone_where_it_does_not_pay() -> None:
     x = noise((4, 4, 4), 1)
-    assert compress(x, [4] * 3, 1.0) is None
-    assert compress(x, [3, 3, 4], 1.0) is None
-    assert compress(x, [3, 3, 3], 1.0) is not None
+    assert compress(CompleteData(x), [4] * 3) is None
+    assert compress(CompleteData(x), [3, 3, 4]) is None
+    assert compress(CompleteData(x), [3, 3, 3]) is not None
 
 
 def test_the_core_is_precise_whatever_comes_in() -> None:
     x = exact((9, 8, 7), 2, 6).float()
-    squeezed = compress(x, [2] * 3, CompleteData(x).norm)
+    squeezed = compress(CompleteData(x), [2] * 3)
     assert squeezed is not None
     assert squeezed.data.dtype == torch.float64
     # The difference of two squares in float32 keeps half the digits.

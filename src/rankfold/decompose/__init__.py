@@ -12,6 +12,7 @@ from rankfold.decompose._result import (
     TracePoint,
 )
 from rankfold.decompose._scaling import balance, random_factors
+from rankfold.decompose._sharded import Sharded
 from rankfold.decompose._tt import tt
 from rankfold.decompose._tubal import TCUR, TRANSFORMS, TSVD, TubeTransform, t_cur, t_product, t_svd
 from rankfold.decompose._tucker import tucker
@@ -29,6 +30,7 @@ __all__ = [
     "Method",
     "RankStep",
     "Settings",
+    "Sharded",
     "TracePoint",
     "TubeTransform",
     "balance",

@@ -124,6 +124,6 @@ METHODS.add(
         solve=solve,
         summary="Alternating least squares with a dimension tree; hierarchical ALS for non-negative factors.",
         source="Kolda and Bader 2009; Cichocki and Phan 2009",
-        takes=frozenset({"masked", "sparse", "nonnegative", "init"}),
+        takes=frozenset({"masked", "sparse", "nonnegative", "init", "sharded"}),
     )
 )

@@ -91,6 +91,6 @@ METHODS.add(
         schedule=schedule,
         summary="Alternating least squares where it settles, else algebraic or greedy, until two runs agree.",
         source="this library",
-        takes=frozenset({"masked", "sparse", "nonnegative"}),
+        takes=frozenset({"masked", "sparse", "nonnegative", "sharded"}),
     )
 )

@@ -12,12 +12,18 @@ from torch import Tensor
 from rankfold.decompose._gram import GramNormal, grams, hadamard_except, model_norm_squared
 from rankfold.decompose._tree import mttkrp, mttkrps
 from rankfold.formats import balanced_outer
+from rankfold.linalg import HOSVD, sequential_hosvd
 
-__all__ = ["CompleteData"]
+__all__ = ["CompleteData", "forms_residual"]
 
 # Choice of this library: gradients of up to this many entries come from the residual itself, which keeps all digits
 # of an error near zero; beyond, Gram matrices save the memory.
 _RESIDUAL_ENTRIES = 2**18
+
+
+def forms_residual(count: int) -> bool:
+    """Whether products with the residual of so many entries come from the residual itself."""
+    return count <= _RESIDUAL_ENTRIES
 
 
 class CompleteData:
@@ -46,7 +52,7 @@ class CompleteData:
 
     def gradients(self, factors: Sequence[Tensor]) -> tuple[float, list[Tensor]]:
         """The loss and its derivative by each factor."""
-        if self.count <= _RESIDUAL_ENTRIES:
+        if forms_residual(self.count):
             residual = balanced_outer(factors) - self.tensor
             return 0.5 * float(residual.square().sum()), [part for _, part in mttkrps(residual, factors)]
         products = [part for _, part in mttkrps(self.tensor, factors)]
@@ -79,10 +85,14 @@ class CompleteData:
 
     def probe(self, factors: Sequence[Tensor]) -> Callable[[Sequence[Tensor], int], Tensor]:
         """:meth:`contract` at fixed factors; a residual that is small enough is formed once."""
-        if not factors or self.count > _RESIDUAL_ENTRIES:
+        if not factors or not forms_residual(self.count):
             return partial(self.contract, factors)
         residual = self.tensor - balanced_outer(factors)
         return lambda probes, mode: mttkrp(residual, probes, mode)
+
+    def hosvd(self, modes: tuple[int, ...], ranks: tuple[int, ...]) -> HOSVD:
+        """The tensor in coordinates of its leading singular vectors, mode after mode."""
+        return sequential_hosvd(self.tensor, modes, ranks=ranks)
 
     def _loss(self, factors: Sequence[Tensor], right: Tensor, mode: int, matrices: list[Tensor]) -> float:
         inner = (right * factors[mode]).sum(dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""A dense tensor in coordinates of its leading singular vectors.
+"""A complete tensor in coordinates of its leading singular vectors.
 
 Axes: n_i dimensions, r_i kept.
 """
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rankfold.decompose._block_data import BlockData
 from rankfold.decompose._complete import CompleteData
-from rankfold.linalg import sequential_hosvd
 
-__all__ = ["Compressed", "compress"]
+__all__ = ["Compressed", "Compressible", "compress"]
 
 # Choice of this library: a core of more than half the entries does not repay the projection.
 _SHARE = 0.5
@@ -20,6 +20,10 @@ _SHARE = 0.5
 _LEAST_ENTRIES = 2**6
 # Cores of so many entries are faster on the CPU, where a step is not dominated by the launch of its kernels.
 _CPU_ENTRIES = 2**17
+
+
+# Complete data, in memory or read block by block.
+Compressible = CompleteData | BlockData
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +62,15 @@ class Compressed:
         ]
 
 
-def compress(tensor: Tensor, ranks: Sequence[int], norm: float) -> Compressed | None:
+def compress(data: Compressible, ranks: Sequence[int]) -> Compressed | None:
     """Project every mode that exceeds its rank on as many leading singular vectors.
 
     The best CP approximation of the core is close to that of the tensor, not equal where there is noise; a few
     sweeps on the tensor itself make up for it.
 
     Arguments:
-        tensor: dense, complete.
+        data: complete, of norm above 0.
         ranks: largest dimension of each mode of the core.
-        norm: Frobenius norm of the tensor, above 0.
 
     Returns:
         The core in float64, or None where projecting does not pay.
@@ -75,17 +78,17 @@ def compress(tensor: Tensor, ranks: Sequence[int], norm: float) -> Compressed | 
     Reference:
         Bro and Andersson 1998, "Improving the speed of multiway algorithms, part II: compression".
     """
-    kept = [min(size, rank) for size, rank in zip(tensor.shape, ranks, strict=True)]
-    if tensor.numel() < _LEAST_ENTRIES or torch.Size(kept).numel() > _SHARE * tensor.numel():
+    kept = [min(size, rank) for size, rank in zip(data.shape, ranks, strict=True)]
+    if data.count < _LEAST_ENTRIES or torch.Size(kept).numel() > _SHARE * data.count:
         return None
-    modes = [mode for mode, size in enumerate(tensor.shape) if kept[mode] < size]
+    modes = [mode for mode, size in enumerate(data.shape) if kept[mode] < size]
     # The mode that shrinks most goes first: all others then read less.
-    modes.sort(key=lambda mode: kept[mode] / tensor.shape[mode])
-    result = sequential_hosvd(tensor, tuple(modes), ranks=tuple(kept[mode] for mode in modes))
+    modes.sort(key=lambda mode: kept[mode] / data.shape[mode])
+    result = data.hosvd(tuple(modes), tuple(kept[mode] for mode in modes))
     core = result.core.double()
     if core.numel() <= _CPU_ENTRIES:
         core = core.cpu()
     scale = float(torch.linalg.vector_norm(core))
-    data = CompleteData(core / scale if scale > 0 else core)
-    bases = tuple(result.bases.get(mode) for mode in range(tensor.ndim))
-    return Compressed(data, bases, scale, float(result.error) / norm)
+    work = CompleteData(core / scale if scale > 0 else core)
+    bases = tuple(result.bases.get(mode) for mode in range(len(kept)))
+    return Compressed(work, bases, scale, float(result.error) / data.norm)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rankfold._collectives import Workers
 from rankfold._errors import NonFiniteError, OptionError, ShapeError
 from rankfold.decompose import _auto, _gradient_flow  # noqa: F401  they register methods
 from rankfold.decompose._check import Mask, checked_generator
@@ -17,6 +18,8 @@ from rankfold.decompose._methods import METHODS, Method, Settings
 from rankfold.decompose._recorder import Callback, Recorder
 from rankfold.decompose._result import CPDecomposition
 from rankfold.decompose._runs import as_cp, as_run
+from rankfold.decompose._sharded import Sharded
+from rankfold.decompose._together import agree_on, digest, same_generator
 from rankfold.formats import CP
 
 __all__ = ["cp"]
@@ -30,6 +33,7 @@ _FEATURES = {
     "nonnegative": "nonnegative=True",
     "poisson": "loss='poisson'",
     "init": "init",
+    "sharded": "a sharded tensor",
 }
 
 
@@ -53,7 +57,8 @@ def cp(
 
     Arguments:
         x: order 2 or more, float32 or float64 (half precision is widened), dense or ``torch.sparse_coo``; a torch
-            tensor or anything ``torch.as_tensor`` takes. It is not changed.
+            tensor or anything ``torch.as_tensor`` takes, or a :class:`~rankfold.decompose.Sharded` tensor in files. It
+            is not changed.
         rank: number of components, or None to find it: components are added until what they gain is no more than
             noise gives, and dropped again one by one.
         method: ``'auto'``, another name in ``rankfold.decompose.METHODS``, or a method of your own.
@@ -88,6 +93,10 @@ def cp(
         >>> parts.rank, parts.relative_error < 1e-6, parts.agreement.reached
         (3, True, True)
     """
+    workers = x.workers if isinstance(x, Sharded) else Workers()
+    name = method.name if isinstance(method, Method) else method
+    options = nonnegative, symmetric, loss, restarts, max_iterations, tolerance, mask is None
+    _agree(workers, rank, name, init, *options)
     chosen = method if isinstance(method, Method) else METHODS[method]
     _check_options(chosen, x, mask, nonnegative, loss, init)
     if loss == "poisson" and rank is None:
@@ -101,7 +110,8 @@ def cp(
     ):
         raise OptionError(f"cp: restarts must be a whole number from 1, got {restarts!r}; pass one or None.")
     source = checked_generator("cp", generator)
-    recorder = Recorder(callback)
+    source = same_generator("cp", workers, source, generator is not None)
+    recorder = Recorder(callback, workers)
     given = read_input(x, mask, precise=chosen.name != "als", unit_norm=chosen.unit_norm, rank=rank)
     data = given.data
     settings = Settings(
@@ -117,6 +127,15 @@ def cp(
     )
     found = search(data, rank, settings, chosen, restarts)
     return _result(given, found, settings, chosen.name)
+
+
+def _agree(workers: Workers, *options: object) -> None:
+    told = [digest([part.weights, *part.factors]) if isinstance(part, CP) else part for part in options]
+    agree_on(
+        workers,
+        repr(told),
+        "cp: the workers were called with different arguments; call it alike on all of them.",
+    )
 
 
 def _result(given: Input, found: Found, settings: Settings, method: str) -> CPDecomposition:
@@ -170,7 +189,10 @@ def _check_options(
         "nonnegative": nonnegative,
         "poisson": loss == "poisson",
         "init": init is not None,
+        "sharded": isinstance(x, Sharded),
     }
+    if asked["sharded"] and asked["poisson"]:
+        raise OptionError("cp: a sharded tensor does not take loss='poisson'; use loss='squared' for it.")
     for feature, wanted in asked.items():
         if wanted and feature not in method.takes:
             able = ", ".join(sorted(entry.name for entry in METHODS.values() if feature in entry.takes))

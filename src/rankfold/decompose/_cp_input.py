@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from rankfold._errors import NonFiniteError, OptionError, RankError, ShapeError
+from rankfold.decompose._block_input import read_blocks
 from rankfold.decompose._check import Mask, checked_mask, checked_tensor
 from rankfold.decompose._complete import CompleteData
 from rankfold.decompose._data import Data
 from rankfold.decompose._masked import MaskedData
 from rankfold.decompose._memory import check_memory, required_bytes
+from rankfold.decompose._sharded import Sharded
 from rankfold.decompose._sparse import SparseData
 
 __all__ = ["Input", "read_input"]
@@ -74,6 +76,8 @@ def read_input(x: Any, mask: Mask, *, precise: bool, unit_norm: bool, rank: int 
     Raises:
         ShapeError, NonFiniteError, RankError, OptionError: see ``cp``.
     """
+    if isinstance(x, Sharded):
+        return _read_sharded(x, mask, unit_norm=unit_norm, rank=rank)
     tensor = checked_tensor("cp", x)
     if rank is not None:
         checked_rank(rank, tensor.shape)
@@ -111,6 +115,19 @@ def read_input(x: Any, mask: Mask, *, precise: bool, unit_norm: bool, rank: int 
         CompleteData(tensor) if observed is None else MaskedData(tensor, observed.permute(modes), _SHRINKAGE)
     )
     return Input(data, like, scale, modes)
+
+
+def _read_sharded(x: Sharded, mask: Mask, *, unit_norm: bool, rank: int | None) -> Input:
+    if mask is not None:
+        raise OptionError(
+            "cp: a sharded tensor takes no mask, because all its entries count; pass a tensor that fits into memory."
+        )
+    if rank is not None:
+        checked_rank(rank, x.shape)
+    modes = _mode_order(x.shape)
+    double = prod(x.shape) <= _PRECISE_ENTRIES
+    data, scale = read_blocks(x, modes, double=double, unit_norm=unit_norm, safe=_SAFE, rank=rank)
+    return Input(data, torch.empty(0, dtype=x.dtype), scale, modes)
 
 
 def checked_rank(rank: object, shape: tuple[int, ...]) -> int:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rankfold.decompose._als import alternate
 from rankfold.decompose._complete import CompleteData
-from rankfold.decompose._compressed import compress
+from rankfold.decompose._compressed import Compressible, compress
 from rankfold.decompose._data import Data
 from rankfold.decompose._diagnostics import core_consistency
 from rankfold.decompose._gaps import choose_rank_large, finish_large, fit_large, held_data, is_large
@@ -51,7 +51,7 @@ def search(data: Data, rank: int | None, settings: Settings, method: Method, res
     runs = restarts or (_RUNS if method.schedule else 1)
     plain = settings.nonnegative or settings.symmetric or settings.init is not None or method.name == "als"
     plain = plain or settings.loss != "squared"  # projected counts would turn negative
-    squeeze = isinstance(data, CompleteData) and not plain
+    squeeze = isinstance(data, Compressible) and not plain
     steps: tuple[RankStep, ...] = ()
     known: list[Run] = []
     start: list[Tensor] | None = None
@@ -61,8 +61,8 @@ def search(data: Data, rank: int | None, settings: Settings, method: Method, res
         rank, start, steps = search_rank(data, replace(settings, symmetric=False), squeeze=squeeze)
         start = made_symmetric(data, start, settings) if settings.symmetric else start
     squeezed = None
-    if squeeze and isinstance(data, CompleteData):
-        squeezed = compress(data.tensor, [rank] * len(data.shape), data.norm)
+    if squeeze and isinstance(data, Compressible):
+        squeezed = compress(data, [rank] * len(data.shape))
     work: Data = data if squeezed is None else squeezed.data
     settings.recorder.lost = 0.0 if squeezed is None else squeezed.lost
     if start is not None:

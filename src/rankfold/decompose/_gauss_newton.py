@@ -116,6 +116,6 @@ METHODS.add(
         solve=solve,
         summary="Balanced Levenberg-Marquardt: dense Cholesky when small, preconditioned conjugate gradients beyond.",
         source="Phan, Tichavský and Cichocki 2013; Sorber, Van Barel and De Lathauwer 2013",
-        takes=frozenset({"masked", "sparse", "nonnegative", "init"}),
+        takes=frozenset({"masked", "sparse", "nonnegative", "init", "sharded"}),
     )
 )

@@ -131,7 +131,7 @@ METHODS.add(
         solve=solve,
         summary="Many small components by gradient flow, the largest grow first; dropped and polished at the end.",
         source="Wang, Wu, Lee, Ma and Ge 2020; Ge, Ren, Wang and Zhou 2021",
-        takes=frozenset({"masked", "sparse", "nonnegative", "symmetric", "poisson"}),
+        takes=frozenset({"masked", "sparse", "nonnegative", "symmetric", "poisson", "sharded"}),
         unit_norm=True,
     )
 )

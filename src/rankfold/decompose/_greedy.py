@@ -102,6 +102,6 @@ METHODS.add(
         solve=solve,
         summary="Deflation with joint refinement: rank-one pieces of the residual, then Levenberg-Marquardt on all.",
         source="Ge, Ren, Wang and Zhou 2021",
-        takes=frozenset({"masked", "sparse", "nonnegative"}),
+        takes=frozenset({"masked", "sparse", "nonnegative", "sharded"}),
     )
 )

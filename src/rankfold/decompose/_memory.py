@@ -9,12 +9,12 @@ import torch
 
 from rankfold._errors import OptionError
 
-__all__ = ["available_bytes", "check_memory", "required_bytes"]
+__all__ = ["UNKNOWN_RANK", "available_bytes", "check_memory", "required_bytes"]
 
 _MEMINFO = Path("/proc/meminfo")
 _GROUP = Path("/sys/fs/cgroup")  # of the container, version 2
 # Choice of this library: components that a search for the rank is counted with.
-_UNKNOWN_RANK = 32
+UNKNOWN_RANK = 32
 _INDEX_BYTES = 8  # of an int64
 _SPECTRUM_BYTES = 8  # of a float64
 # Tensors of the size of the data that exist at once beside them, as tests/decompose/test_memory.py measures.
@@ -53,7 +53,7 @@ def required_bytes(
         16
     """
     size, order, entries = dtype.itemsize, len(shape), prod(shape)
-    rank = _UNKNOWN_RANK if ranks is None else max([ranks] if isinstance(ranks, int) else ranks)
+    rank = UNKNOWN_RANK if ranks is None else max([ranks] if isinstance(ranks, int) else ranks)
     # Factors, gradients and the starts that are kept; eight of them is a choice of this library.
     factors = 8 * rank * sum(shape) * size if format == "cp" else 0
     if stored is not None:

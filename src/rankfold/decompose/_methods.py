@@ -79,8 +79,8 @@ class Method:
             the modes (:func:`balance`).
         summary: one sentence.
         source: the papers.
-        takes: which of ``'masked', 'sparse', 'nonnegative', 'poisson', 'init'`` it can do; ``'symmetric'`` if it does
-            so itself, otherwise its components are made symmetric afterwards.
+        takes: which of ``'masked', 'sparse', 'sharded', 'nonnegative', 'poisson', 'init'`` it can do;
+            ``'symmetric'`` if it does so itself, otherwise its components are made symmetric afterwards.
         schedule: the solvers of the runs one after another; None repeats ``solve``.
         unit_norm: whether the solver relies on data of norm 1.
 

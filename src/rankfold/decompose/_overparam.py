@@ -50,6 +50,6 @@ METHODS.add(
         solve=solve,
         summary="More components than needed, dropped by the loss they are worth, then polished.",
         source="Wang, Wu, Lee, Ma and Ge 2020; Hassibi and Stork 1993",
-        takes=frozenset({"masked", "sparse", "nonnegative"}),
+        takes=frozenset({"masked", "sparse", "nonnegative", "sharded"}),
     )
 )

@@ -4,8 +4,7 @@ from math import prod
 
 from torch import Tensor
 
-from rankfold.decompose._complete import CompleteData
-from rankfold.decompose._compressed import compress
+from rankfold.decompose._compressed import Compressible, compress
 from rankfold.decompose._data import Data
 from rankfold.decompose._gaps import choose_rank
 from rankfold.decompose._joint import improve
@@ -44,8 +43,8 @@ def search_rank(
     bound = min(_FIRST_BOUND, most)
     while True:
         squeezed = None
-        if squeeze and isinstance(data, CompleteData):
-            squeezed = compress(data.tensor, [bound] * len(data.shape), data.norm)
+        if squeeze and isinstance(data, Compressible):
+            squeezed = compress(data, [bound] * len(data.shape))
         work: Data = data if squeezed is None else squeezed.data
         settings.recorder.lost = 0.0 if squeezed is None else squeezed.lost
         path = rank_path(

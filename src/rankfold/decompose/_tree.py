@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rankfold.linalg import product
 
-__all__ = ["contract_except", "mttkrp", "mttkrps"]
+__all__ = ["contract_except", "leaves", "mttkrp", "mttkrps", "without_first", "without_last"]
 
 # Choice of this library: up to so many entries the cost of a batched call outweighs that of a temporary product.
 _SMALL = 2**15
@@ -42,8 +42,8 @@ def mttkrps(tensor: Tensor, factors: Sequence[Tensor]) -> Iterator[tuple[int, Te
     """
     order = tensor.ndim
     half = (order + 1) // 2
-    yield from _leaves(_without_last(tensor, factors, half), 0, half, factors)
-    yield from _leaves(_without_first(tensor, factors, half), half, order, factors)
+    yield from leaves(without_last(tensor, factors, half), 0, half, factors)
+    yield from leaves(without_first(tensor, factors, half), half, order, factors)
 
 
 def mttkrp(tensor: Tensor, factors: Sequence[Tensor], mode: int) -> Tensor:
@@ -59,17 +59,18 @@ def mttkrp(tensor: Tensor, factors: Sequence[Tensor], mode: int) -> Tensor:
     """
     order = tensor.ndim
     if mode == order - 1:
-        return _without_first(tensor, factors, mode).mT
-    partial = _without_last(tensor, factors, mode + 1)
+        return without_first(tensor, factors, mode).mT
+    partial = without_last(tensor, factors, mode + 1)
     for axis in range(mode):
         partial = _contract_first(partial, factors[axis])
     return partial.mT
 
 
-def _leaves(
-    partial: Tensor, start: int, stop: int, factors: Sequence[Tensor]
-) -> Iterator[tuple[int, Tensor]]:
-    """The MTTKRP of modes start..stop-1 from a partial product ``(R, n_start, ..., n_{stop-1})``."""
+def leaves(partial: Tensor, start: int, stop: int, factors: Sequence[Tensor]) -> Iterator[tuple[int, Tensor]]:
+    """The MTTKRP of modes start..stop-1 from a partial product ``(R, n_start, ..., n_{stop-1})``.
+
+    Factors of these modes are read when they are needed, so that the caller may change them between visits.
+    """
     if stop - start == 1:
         yield start, partial.mT
         return
@@ -77,14 +78,14 @@ def _leaves(
     left = partial
     for mode in reversed(range(middle, stop)):
         left = _contract_last(left, factors[mode])
-    yield from _leaves(left, start, middle, factors)
+    yield from leaves(left, start, middle, factors)
     right = partial
     for mode in range(start, middle):
         right = _contract_first(right, factors[mode])
-    yield from _leaves(right, middle, stop, factors)
+    yield from leaves(right, middle, stop, factors)
 
 
-def _without_last(tensor: Tensor, factors: Sequence[Tensor], keep: int) -> Tensor:
+def without_last(tensor: Tensor, factors: Sequence[Tensor], keep: int) -> Tensor:
     """Contract all modes from ``keep`` on: ``(R, n_0, ..., n_{keep-1})``."""
     shape, last = tensor.shape, factors[-1]
     # The libraries are faster where rows of the small operand lie together.
@@ -94,7 +95,7 @@ def _without_last(tensor: Tensor, factors: Sequence[Tensor], keep: int) -> Tenso
     return partial
 
 
-def _without_first(tensor: Tensor, factors: Sequence[Tensor], start: int) -> Tensor:
+def without_first(tensor: Tensor, factors: Sequence[Tensor], start: int) -> Tensor:
     """Contract all modes before ``start``: ``(R, n_start, ..., n_{d-1})``."""
     shape, first = tensor.shape, factors[0]
     partial = product(first.mT.contiguous(), tensor.view(shape[0], -1)).view(first.shape[1], *shape[1:])
@@ -131,9 +132,9 @@ def contract_except(tensor: Tensor, factors: Sequence[Tensor], first: int, secon
     order, shape = tensor.ndim, tensor.shape
     rank = factors[0].shape[1]
     if second < order - 1:
-        partial, start = _without_last(tensor, factors, second + 1), 0
+        partial, start = without_last(tensor, factors, second + 1), 0
     elif first > 0:
-        partial, start = _without_first(tensor, factors, 1), 1
+        partial, start = without_first(tensor, factors, 1), 1
     elif second == first + 1:
         return tensor.expand(rank, *shape)
     else:

@@ -1,17 +1,20 @@
-"""Tucker decomposition of dense tensors, with or without gaps and signs."""
+"""Tucker decomposition of dense tensors, with or without gaps and signs, in memory or in files."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from rankfold.decompose._block_tucker import block_tucker
 from rankfold.decompose._check import Mask, checked_generator, checked_mask, checked_tensor
-from rankfold.decompose._hooi import hooi, squared_norm
+from rankfold.decompose._hooi import hooi, squared_norm, update_dense
 from rankfold.decompose._masked_tucker import masked_tucker
 from rankfold.decompose._nonnegative_tucker import nonnegative_tucker
 from rankfold.decompose._recorder import Callback, Recorder
 from rankfold.decompose._result import Decomposition
+from rankfold.decompose._sharded import Sharded
 from rankfold.decompose._tucker_bases import leading_basis, mode_order, randomized_basis, st_hosvd
 from rankfold.decompose._tucker_error import projection_error, residual_blocks
 from rankfold.decompose._tucker_options import checked_amount, checked_method
@@ -49,7 +52,8 @@ def tucker(
     hierarchical alternating least squares runs until a sweep lowers the squared error by less than 1e-5 of it.
 
     Arguments:
-        x: order 2 or more, floating point, a tensor or array; it is not changed.
+        x: order 2 or more, floating point, a tensor or array, or a :class:`~rankfold.decompose.Sharded` tensor in
+            files; it is not changed.
         ranks: one rank per mode, or one number for all; a rank above the product of the others is lowered to it, at
             no loss. One of ranks, tolerance and energy is given.
         tolerance: largest relative Frobenius error, ``0 <= tolerance < 1``, over all modes together.
@@ -59,7 +63,8 @@ def tucker(
         nonnegative: keep core and factors >= 0; needs ranks. Factors then have unit columns, not orthonormal ones.
         method: ``'st_hosvd'`` (no iteration), ``'hooi'`` (with iteration, for any way to say the ranks),
             ``'randomized'`` (random range finder with one power step, then iteration; needs ranks), or ``'auto'``,
-            which is ``'hooi'`` for ranks and ``'st_hosvd'`` otherwise. Without gaps and ``nonnegative`` only.
+            which is ``'hooi'`` for ranks and ``'st_hosvd'`` otherwise. Without gaps and ``nonnegative`` only. The
+            HOSVD of a sharded tensor takes the mode along which it is cut last.
         generator: of the CPU, or a seed, for all random choices; None is torch's own.
         max_iterations: largest number of sweeps or steps, with gaps at each of the weights that are tried.
         callback: called with a :class:`~rankfold.decompose.TracePoint` after each sweep or step; True ends the run.
@@ -89,6 +94,18 @@ def tucker(
         ((3, 3, 2), True)
     """
     where = "tucker"
+    if isinstance(x, Sharded):
+        return block_tucker(
+            x,
+            ranks,
+            tolerance=tolerance,
+            energy=energy,
+            mask=mask,
+            nonnegative=nonnegative,
+            method=method,
+            max_iterations=max_iterations,
+            callback=callback,
+        )
     tensor, observed = checked_mask(where, checked_tensor(where, x), mask)
     checked_amount(where, {"ranks": ranks, "tolerance": tolerance, "energy": energy})
     if energy is not None:
@@ -150,7 +167,9 @@ def _complete(
     if stop or method == "st_hosvd" or (method == "auto" and ranks is None):
         return core, bases, "st_hosvd"
     return (
-        hooi(tensor, core, bases, order, recorder, max_iterations, total),
+        hooi(
+            partial(update_dense, tensor), core, bases, order, recorder, max_iterations, total, tensor.dtype
+        ),
         bases,
         "hooi" if method == "auto" else method,
     )

@@ -20,16 +20,22 @@ _SMALL = {torch.float64: 1e-6, torch.float32: 1e-2}
 _ENTRIES = 1 << 20
 
 
-def projection_error(total: float, kept: Tensor, residuals: Callable[[], Iterable[Tensor]]) -> float:
+def projection_error(
+    total: float,
+    kept: Tensor,
+    residuals: Callable[[], Iterable[Tensor]],
+    dtype: torch.dtype | None = None,
+) -> float:
     """``||x - Px|| / ||x||`` of an orthogonal projection P.
 
     Arguments:
         total: ``||x||²``.
         kept: any tensor with the norm of ``Px``.
         residuals: gives ``x - Px`` block by block; called only where the norms do not tell the error.
+        dtype: of x where that of ``kept`` is another.
     """
     error = max(1 - squared_norm(kept) / total, 0.0) ** 0.5
-    if error > _SMALL[kept.dtype]:
+    if error > _SMALL[dtype or kept.dtype]:
         return error
     return (sum(squared_norm(block) for block in residuals()) / total) ** 0.5
 

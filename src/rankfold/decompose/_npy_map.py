@@ -1,0 +1,106 @@
+"""One ``.npy`` file mapped into memory; its header is believed in nothing that the file itself does not bear out."""
+
+import io
+import mmap
+import stat
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rankfold._errors import DataError
+
+__all__ = ["MappedArray", "working_dtype"]
+
+# NumPy's own bound on a header is 10,000 characters; the length that a file claims is not read before it is checked.
+_HEADER_BYTES = 2**14
+# Real numbers. Halves become float32, integers float64, as the readers of `rankfold.data` have it.
+_KINDS = "fiub"
+
+
+class MappedArray:
+    """An array in a file, of which slices are copied; nothing is read before.
+
+    Arguments:
+        path: a ``.npy`` file of real numbers.
+
+    Raises:
+        DataError: no such file, no regular file, damaged, cut short, pickled objects, or no numbers.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode):
+                raise DataError(f"{path}: is no regular file; pass a .npy file.")
+            with path.open("rb") as file:
+                shape, fortran, dtype, offset = _header(file.read(_HEADER_BYTES))
+                _check(path, shape, dtype, offset, found.st_size)
+                mapped = mmap.mmap(
+                    file.fileno(), offset + prod(shape) * dtype.itemsize, access=mmap.ACCESS_READ
+                )
+        except DataError:
+            raise
+        except OSError as error:
+            raise DataError(
+                f"{path}: cannot be read ({error.strerror or error}); pass a .npy file that can."
+            ) from None
+        except (
+            Exception
+        ) as error:  # damaged headers come as errors of every kind out of numpy, ast and tokenize
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise DataError(
+                f"{path}: the file is damaged or no NumPy file of numbers ({reason}); write it again."
+            ) from None
+        self.shape, self.dtype, self.bytes = shape, dtype, found.st_size
+        self.reversed = fortran  # the last mode is the outermost one in the file
+        self._seen = found.st_size, found.st_mtime_ns
+        self._array = np.ndarray(shape, dtype, buffer=mapped, offset=offset, order="F" if fortran else "C")
+
+    def copy(self, where: tuple[slice, ...], target: np.ndarray) -> None:
+        """Copy a part into an array of its shape, with its numbers converted.
+
+        Raises:
+            DataError: the file has changed since it was opened.
+        """
+        try:
+            now = self.path.stat()
+            same = (now.st_size, now.st_mtime_ns) == self._seen
+        except OSError:
+            same = False
+        if not same:  # reading a mapped file beyond its new end would kill the process
+            raise DataError(
+                f"{self.path}: the file was changed or removed while it was read; leave it alone and start again."
+            )
+        np.copyto(target, self._array[where], casting="unsafe")
+
+
+def working_dtype(dtype: np.dtype) -> torch.dtype:
+    """Float32 for float32 and halves, float64 for everything else."""
+    return torch.float32 if dtype.kind == "f" and dtype.itemsize <= 4 else torch.float64
+
+
+def _header(start: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    stream = io.BytesIO(start)
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(stream)
+    return shape, fortran, dtype, stream.tell()
+
+
+def _check(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: int, size: int) -> None:
+    if dtype.kind not in _KINDS:
+        raise DataError(f"{path}: the file holds {dtype}; allowed are real numbers; write such a file.")
+    if len(shape) < 2 or any(length < 1 for length in shape):
+        raise DataError(
+            f"{path}: the array has shape {shape}; allowed are two or more dimensions of at least 1; pass such an "
+            "array."
+        )
+    needed = offset + prod(shape) * dtype.itemsize
+    if size < needed:
+        raise DataError(
+            f"{path}: the file has {size} bytes, its header of shape {shape} and {dtype} asks for {needed}; it was cut "
+            "short, copy it again."
+        )
