@@ -84,7 +84,9 @@ def decomposed(name: str, mode: int | None, format: str = "cp", block: int = 300
             if name.endswith(".npy")
             else Sharded.from_folder(source, int(name[-1]), mode, group, block_bytes=block)
         )
-        return answer(cp(x, **{"generator": 0, "tolerance": 1e-5, **options}) if format == "cp" else tucker(x, **options))
+        if format == "tucker":
+            return answer(tucker(x, **options))
+        return answer(cp(x, **{"generator": 0, "tolerance": 1e-5, **options}))
 
     return case
 
