@@ -205,8 +205,10 @@ PUBLIC = {
         "evaluate",
         "fit",
         "fit_two_site",
+        "low_rank_parameters",
         "orthogonality_penalty",
         "register_transport",
+        "restore_ranks",
         "set_ranks",
     ],
     "rankfold.training.integrators": [
