@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["Workers", "workers_of"]
+__all__ = ["Workers", "digest", "workers_of"]
 
 
 @dataclass(frozen=True)
@@ -37,21 +37,19 @@ class Workers:
 
     def add_(self, tensors: Iterable[Tensor]) -> None:
         """Replace each tensor by its sum over all workers, with one message for each dtype and device."""
+        self._reduce(tensors, 1)
+
+    def mean_(self, tensors: Iterable[Tensor]) -> None:
+        """Replace each tensor by its mean over all workers, likewise."""
+        self._reduce(tensors, self.count)
+
+    def _reduce(self, tensors: Iterable[Tensor], divisor: int) -> None:
         if self.group is None:
             return
         for together in _alike(tensors):
             flat = torch.cat([tensor.detach().reshape(-1) for tensor in together])
             dist.all_reduce(flat, group=self.group)
-            _scatter(flat, together)
-
-    def mean_(self, tensors: Iterable[Tensor]) -> None:
-        """Replace each tensor by its mean over all workers."""
-        if self.group is None:
-            return
-        listed = list(tensors)
-        self.add_(listed)
-        for tensor in listed:
-            tensor.detach().div_(self.count)
+            _scatter(flat.div_(divisor) if divisor > 1 else flat, together)
 
     def broadcast_(self, tensors: Iterable[Tensor]) -> None:
         """Replace each tensor by that of the first worker, with one message for each dtype and device."""
@@ -62,23 +60,27 @@ class Workers:
             dist.broadcast(flat, group=self.group, group_src=0)
             _scatter(flat, together)
 
+    def largest_(self, tensor: Tensor) -> Tensor:
+        """Replace each entry by the largest over all workers, and return the tensor."""
+        if self.group is not None:
+            dist.all_reduce(tensor, dist.ReduceOp.MAX, group=self.group)
+        return tensor
+
     def any(self, here: bool, device: torch.device | str = "cpu") -> bool:
         """Whether it is so on any worker."""
-        if self.group is None:
-            return here
-        flag = torch.tensor(float(here), device=device)
-        dist.all_reduce(flag, dist.ReduceOp.MAX, group=self.group)
-        return bool(flag)
+        return bool(self.largest_(torch.tensor(float(here), device=device)))
 
     def alike(self, text: str, device: torch.device | str = "cpu") -> bool:
         """Whether all workers say the same; the answer is the same everywhere."""
-        if self.group is None:
-            return True
-        # 48 bits of a digest: whole numbers of this size are exact in float64, which every backend can reduce.
-        number = float(int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big"))
-        bounds = torch.tensor([number, -number], dtype=torch.float64, device=device)
-        dist.all_reduce(bounds, dist.ReduceOp.MAX, group=self.group)
+        # As float64, which every backend can reduce: whole numbers of 48 bits are exact in it.
+        number = float(digest(text))
+        bounds = self.largest_(torch.tensor([number, -number], dtype=torch.float64, device=device))
         return float(bounds[0]) == -float(bounds[1])
+
+
+def digest(text: str) -> int:
+    """A whole number of 48 bits that stands for a text."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
 
 
 def workers_of(group: "dist.ProcessGroup | None" = None) -> Workers:

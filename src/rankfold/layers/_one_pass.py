@@ -116,7 +116,10 @@ class OnePass:
         return self._keep(mode_products(dense, matrices), core)
 
     def finish(self) -> tuple[dict[int, Tensor], Tensor]:
-        """After all backward passes: the new columns of every factor, and dL/dC in the widened bases."""
+        """After all backward passes: the new columns of every factor, and dL/dC in the widened bases.
+
+        Zero where none went through the layer, as on one of several workers.
+        """
         layer, gradient, fresh = self.layer, self._gradient, dict(self._fresh)
         for mode, factor in layer.factors.items():
             if mode not in fresh:
@@ -127,7 +130,11 @@ class OnePass:
             part = chain.core_gradient(input, output_gradient, core, factors, (inner, outer))
             part = part.to(layer.core.dtype)
             gradient = part if gradient is None else gradient + part
-        assert gradient is not None
+        if gradient is None:
+            sides = [fresh[mode].shape[1] if mode in layer.channel_modes else 0 for mode in layer.modes]
+            wide = dict(zip(layer.modes, sides, strict=True))
+            sizes = [size + wide.get(mode, 0) for mode, size in enumerate(layer.core.shape)]
+            gradient = layer.core.new_zeros(sizes)
         rest = {
             mode: torch.cat([factor.detach(), fresh[mode]], 1).mT
             for mode, factor in layer.factors.items()

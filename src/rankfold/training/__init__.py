@@ -6,7 +6,9 @@ from rankfold.training._orthogonal_descent import OrthogonalDescent
 from rankfold.training._orthogonality_penalty import orthogonality_penalty
 from rankfold.training._records import RankRecord
 from rankfold.training._set_ranks import set_ranks
+from rankfold.training._sharded import low_rank_parameters
 from rankfold.training._stop import StopRequest, stop_on_signal
+from rankfold.training._stored_ranks import restore_ranks
 from rankfold.training._tensorboard_log import TensorBoardLog
 from rankfold.training._transport import TRANSPORT_RULES, TransportRule, register_transport
 from rankfold.training._two_site import SweepRecord, fit_two_site
@@ -28,8 +30,10 @@ __all__ = [
     "evaluate",
     "fit",
     "fit_two_site",
+    "low_rank_parameters",
     "orthogonality_penalty",
     "register_transport",
+    "restore_ranks",
     "set_ranks",
     "stop_on_signal",
 ]

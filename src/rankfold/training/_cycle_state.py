@@ -1,12 +1,13 @@
 """The part of an optimiser's stored state that is about the cycle, checked before anything is loaded."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from rankfold._errors import OptimizerError
 from rankfold.layers import FactorizedLayer
 
-__all__ = ["CYCLE_KEY", "checked_cycle", "described_cycle", "require_known_ranks"]
+__all__ = ["CYCLE_KEY", "checked_cycle", "described_cycle", "require_known_ranks", "taken_apart"]
 
 CYCLE_KEY = "tdlrt"
 
@@ -26,17 +27,32 @@ def described_cycle(
     }
 
 
-def checked_cycle(
-    state_dict: Mapping[str, Any], layers: Mapping[str, FactorizedLayer], inner: str
-) -> dict[str, Any]:
+def taken_apart(state_dict: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+    """What torch knows of an optimiser's state, and the cycle, which is beside it or, as JSON, in its last group.
+
+    Raises:
+        OptimizerError: there is no cycle.
+    """
+    rest = {key: value for key, value in state_dict.items() if key != CYCLE_KEY}
+    groups = rest.get("param_groups") or [{}]
+    cycle, written = state_dict.get(CYCLE_KEY), groups[-1].get(CYCLE_KEY)
+    if cycle is None and isinstance(written, str):
+        try:
+            cycle = json.loads(written)
+        except (ValueError, RecursionError):
+            cycle = written  # damaged
+    if cycle is None:
+        raise OptimizerError("TDLRT: the state is not one of TDLRT; pass what TDLRT.state_dict() returned.")
+    rest["param_groups"] = [{k: v for k, v in group.items() if k != CYCLE_KEY} for group in groups]
+    return rest, cycle
+
+
+def checked_cycle(cycle: Any, layers: Mapping[str, FactorizedLayer], inner: str) -> dict[str, Any]:
     """The stored cycle, if it belongs to these layers at the ranks they have and to an inner optimiser of this class.
 
     Raises:
-        OptimizerError: another optimiser's state, or one of other layers, ranks or inner optimiser.
+        OptimizerError: a damaged one, or one of other layers, ranks or inner optimiser.
     """
-    if CYCLE_KEY not in state_dict:
-        raise OptimizerError("TDLRT: the state is not one of TDLRT; pass what TDLRT.state_dict() returned.")
-    cycle = state_dict[CYCLE_KEY]
     if not _is_cycle(cycle):
         raise OptimizerError("TDLRT: the state of the cycle is damaged; take that of another checkpoint.")
     # States written before the class was noted do not say it.

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from rankfold._collectives import Workers
 from rankfold._errors import OptimizerError
 from rankfold.formats import Tucker
 from rankfold.layers import FactorizedLayer, OnePass
@@ -36,8 +37,10 @@ def arm(passes: Mapping[str, OnePass], wanted: bool) -> None:
             layer.one_pass = one_pass if wanted else None
 
 
-def collected_gradients(passes: Mapping[str, OnePass]) -> list[tuple[dict[int, Tensor], Tensor]]:
-    """For each layer the new columns of its bases, and its core gradient in the widened ones.
+def collected_gradients(
+    passes: Mapping[str, OnePass], workers: Workers
+) -> list[tuple[dict[int, Tensor], Tensor]]:
+    """For each layer the new columns of its bases, and its core gradient in the widened ones, over all workers.
 
     The gradients that the user left on the cores go before: what clipping or a gradient scaler did to them, the new
     blocks of the widened gradient undergo as well.
@@ -46,9 +49,10 @@ def collected_gradients(passes: Mapping[str, OnePass]) -> list[tuple[dict[int, T
         OptimizerError: a core's gradient is not a multiple of what one backward pass gave.
     """
     results, disagreements = [], []
-    for one_pass in passes.values():
+    finished = [one_pass.finish() for one_pass in passes.values()]
+    workers.mean_(gradient for _, gradient in finished)
+    for one_pass, (fresh, gradient) in zip(passes.values(), finished, strict=True):
         layer = one_pass.layer
-        fresh, gradient = one_pass.finish()
         left = layer.core.grad
         assert left is not None
         wide, off = _as_the_user_left_it(gradient, left)

@@ -1,7 +1,7 @@
 """The TDLRT optimiser: a thin stateful shell over integrators, truncation and state transport."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,9 @@ from rankfold.layers._resize import laid_out_as
 from rankfold.ranks import RankPolicy
 from rankfold.training._autocast import full_precision, in_current_autocast
 from rankfold.training._basis_moves import inner_moves, layer_gradients, turn_frames
-from rankfold.training._cycle_state import CYCLE_KEY, checked_cycle, described_cycle, require_known_ranks
+from rankfold.training._cycle_state import require_known_ranks
+from rankfold.training._cyclic_optimizer import CyclicOptimizer
+from rankfold.training._data_parallel import unwrapped
 from rankfold.training._finite import non_finite_cores, require_finite_gradients
 from rankfold.training._one_pass import arm, collected_gradients, one_passes, projected, with_columns
 from rankfold.training._options import check_options
@@ -25,21 +27,26 @@ from rankfold.training._setup import (
     DEFECT_IN_EPS,
     LOOSE,
     bring_to_form,
-    give_back,
     inner_groups,
+    is_idle,
     largest_ranks,
+    parameters_beside,
     rate_of,
-    require_no_basis,
     trainable_layers,
 )
+from rankfold.training._sharded import require_whole, split_sharded
 from rankfold.training._snapshot import Snapshot
 from rankfold.training._transport import pad_state, rotate_state, set_state, transport_rule
+from rankfold.training._workers import SharedTraining
 from rankfold.training.integrators import INTEGRATORS, Integrator
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 __all__ = ["TDLRT"]
 
 
-class TDLRT(Optimizer):
+class TDLRT(CyclicOptimizer):
     """Trains the factorised layers of a model on the manifold of low-rank tensors, and the rest as usual.
 
     A cycle is a basis step, ``core_steps`` steps of the inner optimiser on the cores, and a truncation to
@@ -57,8 +64,8 @@ class TDLRT(Optimizer):
     with moments of their own, and the bases turn by that.
 
     Arguments:
-        model: a module with factorised layers (see :func:`rankfold.factorize`). Bases that are not orthonormal, or
-            cores far from HOSVD form, are brought there; the function stays the same.
+        model: a module with factorised layers (see :func:`rankfold.factorize`), maybe in DistributedDataParallel. Bases
+            that are not orthonormal, or cores far from HOSVD form, are brought there; the function stays the same.
         inner_optimizer_class: ``torch.optim.SGD``, ``Adam``, ``AdamW``, or one made known with
             :func:`rankfold.register_transport`.
         tolerance: relative truncation error of each weight, in [0, 1). 0.05 to 0.2 are usual.
@@ -86,11 +93,14 @@ class TDLRT(Optimizer):
             layers are kept until the step, and without it such gradients are refused.
         on_truncation: called with a :class:`RankRecord` for every layer at every truncation; a
             :class:`rankfold.training.TensorBoardLog` draws curves of them.
+        process_group: the workers that train this model together and average its gradients; None means all of
+            torch.distributed where that runs, or those of a DistributedDataParallel passed as model.
         **inner_arguments: for the inner optimiser, such as ``lr``.
 
     Raises:
         OptionError: an argument out of range.
-        OptimizerError: no factorised layer to train, or an inner optimiser whose state cannot be moved.
+        OptimizerError: no factorised layer to train, an inner optimiser whose state cannot be moved, or workers and
+            wrappers that cannot train together.
 
     Reference:
         Zangrando, Schotthöfer, Ceruti, Kusch, Tudisco 2024, "Geometry-aware training of factorized layers in
@@ -133,6 +143,7 @@ class TDLRT(Optimizer):
         param_groups: Iterable[Mapping[str, Any]] | None = None,
         accumulate: bool = False,
         on_truncation: Callable[[RankRecord], None] | None = None,
+        process_group: "ProcessGroup | None" = None,
         **inner_arguments: Any,
     ) -> None:
         check_options(
@@ -160,11 +171,16 @@ class TDLRT(Optimizer):
         self._ranks_before: dict[str, tuple[int, ...]] = {}  # of the layers in the current cycle
         self._fresh: dict[str, dict[int, Tensor]] = {}  # inside a step: new columns that no layer has yet
 
+        model, wrapper = unwrapped(model)
         self.model = model
         self.layers = trainable_layers(model)
+        require_whole(model, self.layers)
         check_budget(parameter_budget, self.layers.values(), min_rank, adaptive=self.integrator.adaptive)
         bases = [factor for layer in self.layers.values() for factor in layer.factors.values()]
-        groups = inner_groups(model, param_groups)
+        groups = split_sharded(inner_groups(model, param_groups))
+        extra = parameters_beside(model, groups)
+        self.shared = SharedTraining(model, self.layers, extra=extra, wrapper=wrapper, group=process_group)
+        self.shared.begin(f"{inner_optimizer_class.__name__} {self.integrator.name} {tolerance} {core_steps}")
         self.max_ranks = largest_ranks(self.layers, max_rank)
         self._first_size = size_of(self.layers.values())
         self._shapes = {name: layer.weight_shape for name, layer in self.layers.items()}
@@ -180,7 +196,8 @@ class TDLRT(Optimizer):
         with full_precision(self._device_type):
             self._turned = bring_to_form(self.layers)  # until the first step
         self._note_ranks()
-        self._passes = one_passes(model, self.layers, accumulate)
+        # Directions that widen a basis come from gradients of all workers, which are there after the backward.
+        self._passes = one_passes(model, self.layers, accumulate or self.shared.workers.count > 1)
         self._prepare_pass()
 
     # -- the step --------------------------------------------------------------------------------------
@@ -216,7 +233,7 @@ class TDLRT(Optimizer):
         return loss
 
     def _advance(self, closure: Callable[[], Any] | None, replay: Replay | None) -> None:
-        require_finite_gradients(self._names, self.inner.param_groups, self.steps_done + 1)
+        self._check_gradients()
         if self._basis_step_is_next():
             self._begin_cycle(closure, replay)
         else:
@@ -226,6 +243,14 @@ class TDLRT(Optimizer):
         self._note_ranks()
         if self._ranks_before and self._core_steps_left == 0:
             self.truncate()
+        self.shared.stand_at(self.steps_done, self._core_steps_left)
+
+    def _check_gradients(self) -> None:
+        """Average them over the workers, where the backward did not, and look for NaN and infinity."""
+        self.shared.ensure_averaged()
+        require_finite_gradients(
+            self._names, self.inner.param_groups, self.steps_done + 1, self.shared.workers
+        )
 
     @property
     def _device_type(self) -> str:
@@ -240,14 +265,15 @@ class TDLRT(Optimizer):
     def _prepare_pass(self) -> None:
         """Let the next backward take the core gradient in widened bases, if the next step can use it."""
         widens_alike = self.integrator == INTEGRATORS["augmented"]  # the layers take its step, no other
-        wanted = self.core_steps == 1 and widens_alike and self._basis_step_is_next()
-        arm(self._passes, wanted)
+        self._armed = self.core_steps == 1 and widens_alike and self._basis_step_is_next()
+        arm(self._passes, self._armed)
 
     def _note_ranks(self) -> None:
         self._known_ranks = {name: layer.ranks for name, layer in self.layers.items()}
 
     def _follow_ranks(self) -> None:
         """Take note of ranks that were set from outside between two cycles, the state moved already."""
+        self.shared.level()
         self._note_ranks()
         self._prepare_pass()
 
@@ -261,10 +287,10 @@ class TDLRT(Optimizer):
             for name, layer in self.layers.items()
             if all(p.grad is not None for p in (layer.core, *layer.factors.values()))
         }
-        if not taking_part:
+        if not taking_part or (not self.state and is_idle(self.inner.param_groups)):
             self.inner.step()
             return
-        if closure is None and all(self._passes[name].collected for name in taking_part):
+        if closure is None and self._all_collected(taking_part):
             self._one_pass_step(taking_part)
             return
         layers = list(taking_part.values())
@@ -296,7 +322,7 @@ class TDLRT(Optimizer):
                 with replay.second_pass(), torch.enable_grad():
                     self.zero_grad()
                     closure()
-                require_finite_gradients(self._names, self.inner.param_groups, self.steps_done + 1)
+                self._check_gradients()
             except BaseException:
                 before.restore()
                 self._ranks_before, self._core_steps_left = {}, 0
@@ -305,9 +331,17 @@ class TDLRT(Optimizer):
         # Without a replay the core gradient is not known yet, and the inner optimiser moves dense parameters only.
         self.inner.step()
 
+    def _all_collected(self, layers: Mapping[str, FactorizedLayer]) -> bool:
+        """Whether every layer that took part in the backward, on any worker, collected what a one-pass step needs."""
+        missing = any(
+            not self._passes[name].collected and layer.core not in self.shared.lacking
+            for name, layer in layers.items()
+        )
+        return self._armed and not self.shared.workers.any(missing, next(iter(layers.values())).core.device)
+
     def _one_pass_step(self, layers: Mapping[str, FactorizedLayer]) -> None:
         """Basis and core step with what the layers collected. New columns stay apart until :meth:`truncate`."""
-        collected = collected_gradients({name: self._passes[name] for name in layers})
+        collected = collected_gradients({name: self._passes[name] for name in layers}, self.shared.workers)
         states = [
             self._moved_state(layer, {}, dict(enumerate(gradient.shape)))
             for layer, (_, gradient) in zip(layers.values(), collected, strict=True)
@@ -423,74 +457,7 @@ class TDLRT(Optimizer):
         """The parameter budget of the next truncation, warm-up considered."""
         return budget_at(self.steps_done, self.parameter_budget, self._first_size, self.budget_warmup)
 
-    def clip_grad_norm_(self, max_norm: float) -> Tensor:
-        """Scale the gradients that the inner optimiser uses, so that their joint norm is at most ``max_norm``.
-
-        Gradients of bases carry factors of the cores and only give directions; they neither count nor change.
-
-        Arguments:
-            max_norm: largest allowed norm, over 0.
-
-        Returns:
-            The norm before.
-        """
-        parameters = [parameter for group in self.inner.param_groups for parameter in group["params"]]
-        return nn.utils.clip_grad_norm_(parameters, max_norm)
-
-    # -- state -----------------------------------------------------------------------------------------
-
-    def state_dict(self) -> dict[str, Any]:
-        """As of every optimiser, with a further entry for the cycle; plain numbers and tensors only."""
-        result = super().state_dict()
-        result[CYCLE_KEY] = described_cycle(
-            self.layers,
-            self._ranks_before,
-            type(self.inner).__name__,
-            steps_done=self.steps_done,
-            core_steps_left=self._core_steps_left,
-            first_size=self._first_size,
-        )
-        return result
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load what :meth:`state_dict` gave. Load the model's state first, for it brings the ranks.
-
-        Raises:
-            OptimizerError: the state belongs to other layers, ranks or inner optimiser; nothing was changed.
-        """
-        cycle = checked_cycle(state_dict, self.layers, type(self.inner).__name__)
-        super().load_state_dict({key: value for key, value in state_dict.items() if key != CYCLE_KEY})
-        give_back(self.layers, self._turned)
-        self._turned = {}
-        self.steps_done = cycle["steps_done"]
-        self._note_ranks()
-        self._core_steps_left = cycle["core_steps_left"]
-        self._first_size = cycle.get("first_size", self._first_size)
-        self._ranks_before = {name: tuple(ranks) for name, ranks in cycle["ranks_before"].items()}
-        self._prepare_pass()
-
-    def __getstate__(self) -> dict[str, Any]:
-        # As in torch, hooks stay behind, and so does the instance's `step` that learning rate schedulers wrap.
-        kept = {key: value for key, value in self.__dict__.items() if key != "step" and "_hooks" not in key}
-        return kept | {"_turned": {}}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        # Both optimisers look at the same groups and the same state, also after torch has replaced them.
-        self.inner.param_groups = self.param_groups[:-1]
-        self.inner.state = self.state
-        self._prepare_pass()
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add dense parameters, trained by the inner optimiser."""
-        if not self._ready:
-            super().add_param_group(param_group)
-            return
-        given = param_group["params"]
-        listed = [given] if isinstance(given, Tensor) else list(given)
-        require_no_basis(self.model, listed)
-        self.inner.add_param_group({**param_group, "params": listed})
-        self.param_groups.insert(-1, self.inner.param_groups[-1])
+    # -- moves of the state ----------------------------------------------------------------------------
 
     def _moved_state(
         self, layer: FactorizedLayer, rotations: dict[int, Tensor], ranks: dict[int, int]

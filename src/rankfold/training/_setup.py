@@ -12,6 +12,7 @@ from rankfold.convert import factorized_layers
 from rankfold.formats import Tucker, checked_ranks
 from rankfold.layers import FactorizedLayer, TTMatrixLayer
 from rankfold.ranks import Fraction, RankPolicy, as_rule
+from rankfold.training._sharded import local
 
 __all__ = [
     "DEFECT_IN_EPS",
@@ -20,7 +21,9 @@ __all__ = [
     "bring_to_form",
     "give_back",
     "inner_groups",
+    "is_idle",
     "largest_ranks",
+    "parameters_beside",
     "rate_of",
     "require_no_basis",
     "trainable_layers",
@@ -94,6 +97,12 @@ def inner_groups(model: nn.Module, param_groups: Iterable[Mapping[str, Any]] | N
     return groups
 
 
+def parameters_beside(model: nn.Module, groups: Iterable[Mapping[str, Any]]) -> list[nn.Parameter]:
+    """Parameters in groups that are not the model's, such as those of a loss."""
+    own = {id(parameter) for parameter in model.parameters()}
+    return [parameter for group in groups for parameter in group["params"] if id(parameter) not in own]
+
+
 def require_no_basis(model: nn.Module, parameters: Iterable[Any]) -> None:
     """Raise OptimizerError if a basis is among parameters that are to be added."""
     bases = {id(factor) for _, layer in factorized_layers(model) for factor in layer.factors.values()}
@@ -105,6 +114,16 @@ def rate_of(core: Tensor, inner: Optimizer) -> float:
     """Step length along the negative gradient, from the group that trains a core."""
     group = next(g for g in inner.param_groups if any(p is core for p in g["params"]))
     return -float(group["lr"]) if group.get("maximize") else float(group["lr"])
+
+
+def is_idle(groups: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a step would go nowhere along no gradient, as torch.distributed.checkpoint makes one to see the state."""
+    groups = list(groups)
+    return all(group.get("lr") == 0 for group in groups) and not any(
+        parameter.grad is not None and bool(local(parameter.grad).any())
+        for group in groups
+        for parameter in group["params"]
+    )
 
 
 def largest_ranks(
