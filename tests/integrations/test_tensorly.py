@@ -93,7 +93,7 @@ def test_tensors_are_shared_and_need_no_copy():
         ("ab", "got a str; pass a CPTensor"),
         ([], r"shapes \[\]"),
         ((None, []), "got no factors"),
-        ((None, ["a", "b"]), "floating-point|no array of numbers"),
+        ((None, ["a", "b"]), "floating-point|that is no array"),
         ((np.ones((2, 2, 2)), [np.ones((3, 2))]), "1 factors for a core of shape"),
         ((np.ones(2), [np.ones((3, 1)), np.ones((3, 2))]), "CP"),
         ([np.ones((1, 2, 3)), np.ones((2, 2, 1))], "TT"),

@@ -144,7 +144,7 @@ def _tensor(array: Any) -> Tensor:
         return torch.from_numpy(np.array(array))
     except (TypeError, ValueError) as error:
         raise ShapeError(
-            f"from_tensorly: got a {type(array).__name__} that is no array of numbers ({error})."
+            f"from_tensorly: got a {type(array).__name__} that is no array ({error}); pass arrays of numbers."
         ) from None
 
 

@@ -85,7 +85,7 @@ def to_tltorch(layer: nn.Module, *, implementation: str = "factorized") -> nn.Mo
         if layer.groups != 1 or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
             raise OptionError(
                 f"to_tltorch: a convolution with groups={layer.groups}, padding={layer.padding!r} and padding_mode="
-                f"{layer.padding_mode!r} has no counterpart there, which has one group and pads by numbers of zeros."
+                f"{layer.padding_mode!r} has no counterpart there; pass one of one group that pads by numbers."
             )
         value = layer.tucker
         factors = [

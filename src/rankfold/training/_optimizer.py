@@ -460,9 +460,12 @@ class TDLRT(Optimizer):
         """
         cycle = checked_cycle(state_dict, self.layers, type(self.inner).__name__)
         super().load_state_dict({key: value for key, value in state_dict.items() if key != CYCLE_KEY})
-        give_back(self.layers, self._turned)
-        self._turned = {}
         self.steps_done = cycle["steps_done"]
+        if (
+            self.steps_done
+        ):  # else it has no moments, as where a wrapper loads a fresh state into its own optimiser
+            give_back(self.layers, self._turned)
+            self._turned = {}
         self._note_ranks()
         self._core_steps_left = cycle["core_steps_left"]
         self._first_size = cycle.get("first_size", self._first_size)
