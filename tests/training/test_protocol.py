@@ -173,6 +173,21 @@ def test_state_dicts_resume_bit_for_bit_at_changed_ranks(inner, stop, model_firs
     assert again.steps_done == 12
 
 
+def test_a_fresh_state_loaded_at_once_leaves_the_form_that_was_made():
+    """Accelerate does so, and loads the state of the run it takes up later."""
+    model = network(rank=2)
+    optimizer = tdlrt(model)
+    for seed in range(6):
+        one_step(model, optimizer, seed)
+    resumed = copy.deepcopy(model)
+    again = tdlrt(resumed)
+    brought = snapshot(resumed)
+    again.load_state_dict(again.state_dict())
+    assert same(brought, snapshot(resumed))
+    again.load_state_dict(optimizer.state_dict())
+    assert same(snapshot(model), snapshot(resumed))
+
+
 def test_weights_loaded_after_the_optimiser_was_made_are_not_undone_by_its_state():
     model = network(rank=2)
     optimizer = tdlrt(model)

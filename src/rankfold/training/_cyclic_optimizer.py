@@ -87,9 +87,12 @@ class CyclicOptimizer(Optimizer):
         state_dict, cycle = taken_apart(state_dict)
         cycle = checked_cycle(cycle, self.layers, type(self.inner).__name__)
         super().load_state_dict(state_dict)
-        give_back(self.layers, self._turned)
-        self._turned = {}
         self.steps_done = cycle["steps_done"]
+        if (
+            self.steps_done
+        ):  # else it has no moments, as where a wrapper loads a fresh state into its own optimiser
+            give_back(self.layers, self._turned)
+            self._turned = {}
         self._note_ranks()
         self._core_steps_left = cycle["core_steps_left"]
         self._first_size = cycle.get("first_size", self._first_size)

@@ -1,0 +1,98 @@
+"""TDLRT under Lightning's trainer. The only file here that imports Lightning."""
+
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from rankfold._errors import OptimizerError, OptionError
+from rankfold.integrations._closures import closure_first
+from rankfold.integrations._metrics import rank_metrics
+from rankfold.training import TDLRT
+
+try:
+    try:
+        from lightning.pytorch import Callback
+    except ImportError:  # the same trainer under its older name
+        from pytorch_lightning import Callback
+except ImportError as error:
+    raise ImportError(
+        f"rankfold.integrations: Lightning cannot be imported ({error}); pip install 'rankfold[lightning]'."
+    ) from None
+
+__all__ = ["LightningCallback"]
+
+
+class LightningCallback(Callback):  # pyright: ignore[reportGeneralTypeIssues] - of one package or the other
+    """Lets Lightning's trainer work with the :class:`rankfold.TDLRT` that ``configure_optimizers`` returns.
+
+    Validation and the end of an epoch see exact ranks; ``gradient_clip_val`` clips as
+    :meth:`rankfold.TDLRT.clip_grad_norm_` does, unless the module has a ``configure_gradient_clipping`` of its own;
+    every step evaluates its batches once; and parameters, compression and ranks are logged at the end of an epoch.
+
+    Arguments:
+        log: whether to log.
+
+    ``fit`` raises OptimizerError if there is no TDLRT, and OptionError for callbacks that average weights and for
+    clipping by value.
+
+    Example:
+        >>> LightningCallback(log=False).state_key
+        'LightningCallback'
+    """
+
+    def __init__(self, log: bool = True) -> None:
+        self._log, self._clip = log, None
+        self._hooks: list[RemovableHandle] = []
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Take over what the trainer does with the gradients."""
+        found = _optimizers(trainer)
+        if not found:
+            raise OptimizerError(
+                "LightningCallback: configure_optimizers returned no rankfold.TDLRT; return one over the module."
+            )
+        for callback in trainer.callbacks:
+            if any("WeightAverag" in kind.__name__ for kind in type(callback).__mro__):
+                raise OptionError(
+                    f"LightningCallback: {type(callback).__name__} averages cores and bases entry by entry, which is "
+                    "no average of weights; leave it out and average rankfold.densify(model)."
+                )
+        self._hooks = [optimizer.register_step_pre_hook(closure_first) for optimizer in found]
+        clipping = type(pl_module).configure_gradient_clipping.__qualname__
+        if trainer.gradient_clip_val and clipping == "LightningModule.configure_gradient_clipping":
+            if trainer.gradient_clip_algorithm == "value":
+                raise OptionError(
+                    "LightningCallback: gradient_clip_algorithm is 'value', but the entries of a core depend on its "
+                    "bases; clip by 'norm'."
+                )
+            self._clip, trainer.gradient_clip_val = trainer.gradient_clip_val, None
+
+    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Optimizer) -> None:
+        """Clip the gradients that the inner optimiser uses."""
+        if self._clip is not None and isinstance(optimizer, TDLRT):
+            optimizer.clip_grad_norm_(self._clip)
+
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        """Bring the ranks to what the tolerance allows."""
+        for optimizer in _optimizers(trainer):
+            optimizer.truncate()
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Bring the ranks to what the tolerance allows, and log them."""
+        for optimizer in _optimizers(trainer):
+            optimizer.truncate()
+            if self._log:
+                self.log_dict(rank_metrics(optimizer))
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Leave trainer and optimiser as they were."""
+        for hook in self._hooks:
+            hook.remove()
+        if self._clip is not None:
+            trainer.gradient_clip_val = self._clip
+        self._clip, self._hooks = None, []
+
+
+def _optimizers(trainer: Any) -> list[TDLRT]:
+    return [optimizer for optimizer in trainer.optimizers if isinstance(optimizer, TDLRT)]
