@@ -1,5 +1,6 @@
 """Files of ``torch.export``."""
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,10 @@ def export_program(
         traced = trace(where, model, example_inputs, dynamic_batch=dynamic_batch)
         try:
             with quiet():
-                # By file, not by name: torch.export takes no name that does not end in .pt2.
-                with temporary.open("wb") as file:
-                    torch.export.save(traced.program, file)  # pyright: ignore[reportArgumentType]
+                # In memory first: on a disk that fills up torch's writer ends the whole process.
+                written = io.BytesIO()
+                torch.export.save(traced.program, written)
+                temporary.write_bytes(written.getbuffer())
                 with temporary.open("rb") as file:
                     loaded = torch.export.load(file).module()  # pyright: ignore[reportArgumentType]
         except OSError:
