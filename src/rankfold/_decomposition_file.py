@@ -4,13 +4,14 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from rankfold._checkpoint import atomic_path
+from rankfold._checkpoint._file import read_file
+from rankfold._checkpoint._words import brief
 from rankfold._errors import CheckpointError
 from rankfold._registry import Registry
 from rankfold.formats import CP, TT, TTMatrix, Tucker
@@ -129,25 +130,17 @@ def load_decomposition(path: str | os.PathLike[str]) -> CP | Tucker | TT | TTMat
     Raises:
         CheckpointError: the file is missing, damaged, or holds no decomposition.
     """
-    from safetensors import SafetensorError, safe_open
-
-    if not Path(path).is_file():
-        raise CheckpointError(f"{path}: there is no such file; pass one of save_decomposition.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("rankfold", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, json.JSONDecodeError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: the file is damaged or no safetensors file ({error}); copy it again, or decompose again."
-        ) from error
-    about = header.get("decomposition") if isinstance(header, dict) else None
-    if not isinstance(about, dict) or about.get("format") not in _KINDS or header.get("version") != _VERSION:
+    tensors, header = read_file(path)
+    about = (header or {}).get("decomposition")
+    kind = about.get("format") if isinstance(about, dict) else None
+    if not isinstance(about, dict) or not isinstance(kind, str) or kind not in _KINDS:
         raise CheckpointError(f"{path}: the file holds no decomposition; pass one of save_decomposition.")
     try:
-        tensor = _KINDS[about["format"]].build(tensors, len(about["shape"]))
+        if not isinstance(about["shape"], list):
+            raise ValueError("the header has no shape")
+        tensor = _KINDS[kind].build(tensors, len(about["shape"]))
         if list(tensor.shape) != about["shape"]:
-            raise ValueError(f"the factors give {tensor.shape}, the header says {about['shape']}")
+            raise ValueError(f"the factors give {tensor.shape}, the header says {brief(about['shape'], 60)}")
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: the file is damaged ({error}); decompose again.") from None
+        raise CheckpointError(f"{path}: the file is damaged ({brief(error)}); decompose again.") from None
     return tensor

@@ -1,5 +1,7 @@
 """Errors of Rankfold: one sentence saying where, what came, what is allowed and what to do."""
 
+from rankfold._visible import one_line
+
 __all__ = [
     "CheckpointError",
     "ConversionError",
@@ -15,8 +17,21 @@ __all__ = [
 ]
 
 
+_LONGEST = 2000  # letters of a sentence, more than any that quotes nothing from outside
+
+
 class RankfoldError(Exception):
-    """Base of every error that Rankfold raises on purpose."""
+    """Base of every error that Rankfold raises on purpose.
+
+    A sentence quotes what came, and that may come from a file: what a terminal would obey is written as its number, and
+    of a sentence that would be very long the middle is left out.
+    """
+
+    def __str__(self) -> str:
+        sentence = one_line(super().__str__())
+        if len(sentence) <= _LONGEST:
+            return sentence
+        return f"{sentence[: _LONGEST // 2]} ... {sentence[-_LONGEST // 2 :]}"
 
 
 class ShapeError(RankfoldError, ValueError):

@@ -3,12 +3,13 @@
 import gzip
 import os
 import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from rankfold.data import _download
 
 _REAL = os.environ.get("RANKFOLD_DATA")  # before the fixture below hides it
 
@@ -17,12 +18,12 @@ WriteIdx = Callable[..., Path]
 
 @pytest.fixture(autouse=True)
 def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def offline(url: str, timeout: float) -> None:
+    def offline(url: str) -> None:
         raise urllib.error.URLError(f"no network for {url} in tests")
 
     monkeypatch.delenv("RANKFOLD_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(urllib.request, "urlopen", offline)
+    monkeypatch.setattr(_download, "_opened", offline)
 
 
 @pytest.fixture

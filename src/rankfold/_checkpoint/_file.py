@@ -16,6 +16,7 @@ from torch import Tensor
 from rankfold._atomic import atomic_path
 from rankfold._checkpoint._words import brief
 from rankfold._errors import CheckpointError
+from rankfold._json_files import parse_json, within_depth
 from rankfold._version import __version__
 
 __all__ = ["DamagedFileError", "read_file", "write_file"]
@@ -43,6 +44,10 @@ def write_file(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], head
     versions = {"rankfold": __version__, "torch": torch.__version__}
     local = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
+        if not within_depth(header):
+            raise CheckpointError(
+                f"{path}: a training state is nested too deeply; give optimiser and scheduler plain settings."
+            )
         try:
             text = json.dumps({"version": _FORMAT, "versions": versions, **header})
             metadata = {"format": "pt", _HEADER: text, _DIGEST: _digest(text, local)}
@@ -69,10 +74,9 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            header = json.loads(metadata[_HEADER]) if _HEADER in metadata else None
+            header = parse_json(metadata[_HEADER]) if _HEADER in metadata else None
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    # Besides its own error safetensors raises those of torch for shapes and types that it lets pass; json has a
-    # limit of depth and one of digits.
+    # Besides its own error safetensors raises those of torch for shapes and types that it lets pass.
     except (SafetensorError, OSError, ValueError, TypeError, RuntimeError, KeyError, AttributeError) as error:
         # Only now, for the length that a safetensors file begins with may be any of these bytes.
         if _start(path).startswith(_PICKLES):
@@ -83,7 +87,7 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str
             ) from None
         raise DamagedFileError(
             f"{path}: the file is damaged or no safetensors file ({brief(error)}); copy or save it again."
-        ) from error
+        ) from None  # whose message quotes the file as it is
     if header is None and _DIGEST not in metadata:
         return tensors, None
     if not isinstance(header, dict):

@@ -176,7 +176,7 @@ def _described(
         shapes = {str(name): [int(size) for size in shape] for name, shape in about["layers"].items()}
         if not shapes:
             raise ValueError("it is for no layer")
-    except (RankfoldError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (RankfoldError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CheckpointError(
             f"{path}: the file holds no adapter that this version can read ({brief(error)}); pass one that "
             "rankfold.adapters.save_adapter wrote."

@@ -18,10 +18,13 @@ from rankfold._checkpoint import atomic_path
 from rankfold._checkpoint._file import read_file
 from rankfold._checkpoint._words import brief, some
 from rankfold._checks import check_path
+from rankfold._display import finite
 from rankfold._errors import CheckpointError, OptionError
+from rankfold._json_files import read_json
 from rankfold.adapters._adapted import AdaptedLayer, adapted_layers, require_adapted
 from rankfold.adapters._attach import attach
 from rankfold.adapters._low_rank import LowRank, LowRankChange
+from rankfold.adapters._peft_patterns import matched, reason_to_refuse
 from rankfold.convert._candidates import find_candidates
 from rankfold.formats import Tucker
 from rankfold.layers import Conv2d, Embedding, FactorizedLayer, Linear, TransposedLinear, require_module
@@ -238,25 +241,14 @@ def _tucker(kind: type[FactorizedLayer], up: Tensor, down: Tensor) -> Tucker | N
 
 def _scale(config: Mapping[str, Any], name: str, down: Tensor) -> float:
     rank = down.shape[0]
-    alpha = _matched(config.get("alpha_pattern") or {}, name, config.get("lora_alpha", rank))
+    alpha = matched(config.get("alpha_pattern") or {}, name, config.get("lora_alpha", rank))
     return float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)
-
-
-def _matched(pattern: Mapping[str, Any], name: str, usual: Any) -> Any:
-    """The value of the first key that is the end of a name, as PEFT reads its patterns."""
-    for key, value in pattern.items():
-        try:
-            if re.match(rf"(.*\.)?({key})$", name):
-                return value
-        except re.error:
-            continue
-    return usual
 
 
 def _read_config(file: Path) -> dict[str, Any]:
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        config = read_json(file)
+    except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{file}: not readable as JSON ({brief(error)}); pass a folder that PEFT or save_peft wrote."
         ) from None
@@ -270,8 +262,11 @@ def _read_config(file: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{file}: the adapter uses {some(used)}, which has no form here; merge it with PEFT."
         )
-    alphas = [config.get("lora_alpha", 1), *(config.get("alpha_pattern") or {}).values()]
-    if not all(isinstance(alpha, int | float) and not isinstance(alpha, bool) for alpha in alphas):
+    patterns = config.get("alpha_pattern") or {}
+    reason = reason_to_refuse(patterns) if isinstance(patterns, dict) else "it is no object"
+    if reason is not None:
+        raise CheckpointError(f"{file}: alpha_pattern cannot be read: {reason}; write the names of layers.")
+    if any(finite(alpha) is None for alpha in (config.get("lora_alpha", 1), *patterns.values())):
         raise CheckpointError(f"{file}: lora_alpha or alpha_pattern are no numbers; restore the file.")
     return config
 
@@ -301,6 +296,10 @@ def _pairs(tensors: Mapping[str, Tensor], place: Path) -> dict[str, tuple[Tensor
         )
     for name, parts in found.items():
         for value in parts.values():
+            if value.ndim < 2 or not value.numel():
+                raise CheckpointError(
+                    f"{place}: the adapter of {brief(name)!r} has the shape {tuple(value.shape)}; restore the file."
+                )
             if not value.is_floating_point() or not bool(value.isfinite().all()):
                 raise CheckpointError(
                     f"{place}: the adapter of {brief(name)!r} holds NaN, infinity or no numbers; restore the file."

@@ -14,6 +14,7 @@ import rankfold
 from rankfold._checkpoint import atomic_path
 from rankfold._checkpoint._words import brief
 from rankfold._errors import CheckpointError, ExportError
+from rankfold._json_files import read_json
 from rankfold.cli._compress_config import CompressConfig, files_of
 from rankfold.cli._words_of import words_of
 
@@ -84,8 +85,8 @@ def read_compression(file: Path) -> dict[str, Any]:
         CheckpointError: the file is missing, damaged or something else.
     """
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        record = read_json(file)
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{file}: not readable as JSON ({brief(error)}); restore the file.") from None
     if not isinstance(record, dict) or record.get("kind") != _KIND:
         raise CheckpointError(

@@ -1,6 +1,5 @@
 """The figures of a timed layer as the record that their page is made from."""
 
-import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from rankfold._checkpoint._words import brief
 from rankfold._display import finite
 from rankfold._errors import CheckpointError
+from rankfold._json_files import read_json, read_text
 from rankfold.report import LayerBench, RankBench, break_even_rank, verdict
 from rankfold.report.page import BenchRecord
 
@@ -22,7 +22,10 @@ def holds_bench(path: Path) -> bool:
     """Whether ``rankfold bench-layer`` wrote a file, of this version or of an older one, damaged or not."""
     if path.suffix != ".json" or not path.is_file():
         return False
-    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        text = read_text(path, errors="replace")
+    except (OSError, ValueError):
+        return False
     return BENCH_FORMAT in text or '"break_even_rank"' in text
 
 
@@ -37,8 +40,8 @@ def read_bench(path: Path, name: str) -> BenchRecord:
         CheckpointError: the file is damaged, or of another version.
     """
     try:
-        return _record(json.loads(path.read_text(encoding="utf-8")), name)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        return _record(read_json(path), name)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise CheckpointError(
             f"{path}: not readable as figures of rankfold bench-layer ({type(error).__name__}: {brief(error)}); "
             "restore it, or time the layer again."

@@ -1,6 +1,5 @@
 """The folder of a decomposition as the record that its page is made from."""
 
-import json
 import math
 from array import array
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any
 from rankfold._checkpoint._words import brief
 from rankfold._decomposition_file import load_decomposition
 from rankfold._errors import CheckpointError, RankfoldError
+from rankfold._json_files import read_json
 from rankfold.cli._decompose_config import DecomposeConfig
 from rankfold.cli._words_of import words_of
 from rankfold.formats import CP, Format, Tucker
@@ -32,10 +32,10 @@ def read_decomposition(path: Path, name: str) -> DecompositionRecord:
     """
     file = path / "summary.json"
     try:
-        summary = json.loads(file.read_text(encoding="utf-8"))
+        summary = read_json(file)
         if not isinstance(summary, dict):
             raise ValueError("no object")
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{file}: not readable as JSON ({brief(error)}); restore the file, or decompose again."
         ) from None

@@ -1,6 +1,5 @@
 """The folder of a study as the record that its page is made from."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from rankfold._checkpoint._words import brief
 from rankfold._display import finite
 from rankfold._errors import CheckpointError
+from rankfold._json_files import read_json, read_text
 from rankfold.report.page import StudyCheck, StudyRecord, StudyTable
 from rankfold.studies import Finding, verdict
 from rankfold.studies._card import allowed, held
@@ -29,9 +29,9 @@ def read_study(path: Path, name: str) -> StudyRecord:
     """
     file = path / "study.json"
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
+        stored = read_json(file)
         return _record(stored, name, _figure(path / "figure.svg"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise CheckpointError(
             f"{file}: not readable as the run of a study ({type(error).__name__}: {brief(error)}); restore it, or run "
             "the study again, which keeps the cases that are there."
@@ -71,7 +71,7 @@ def _record(stored: dict[str, Any], name: str, figure: str | None) -> StudyRecor
 def _figure(file: Path) -> str | None:
     if not file.exists():
         return None
-    text = file.read_text(encoding="utf-8")
+    text = read_text(file)
     if not text.lstrip().startswith(("<?xml", "<svg")):
         raise ValueError(f"{file.name} is no SVG")
     return text

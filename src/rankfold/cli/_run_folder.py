@@ -9,7 +9,9 @@ from typing import Any
 
 from rankfold._checkpoint import atomic_path, load_state, save_state
 from rankfold._checkpoint._fallback import WholeFile, newest_whole
+from rankfold._checkpoint._words import brief
 from rankfold._errors import CheckpointError
+from rankfold._json_files import parse_json, read_text
 from rankfold.cli._stored_config import from_json, to_json
 from rankfold.cli._train_config import TrainConfig
 
@@ -128,9 +130,11 @@ class RunFolder:
         if not file.is_file():
             return []
         try:
-            lines = [json.loads(line) for line in _read_text(file).splitlines()]
-        except json.JSONDecodeError as error:
-            raise CheckpointError(f"{file}: not readable as JSON ({error}); restore the file.") from None
+            lines = [parse_json(line) for line in _read_text(file).splitlines()]
+        except ValueError as error:
+            raise CheckpointError(
+                f"{file}: not readable as JSON ({brief(error)}); restore the file."
+            ) from None
         if not all(isinstance(line, dict) for line in lines):
             raise CheckpointError(f"{file}: a line is not a JSON object; restore the file.")
         return lines
@@ -148,9 +152,11 @@ class RunFolder:
         if not file.is_file():
             return None
         try:
-            record = json.loads(_read_text(file))
-        except (ValueError, RecursionError) as error:
-            raise CheckpointError(f"{file}: not readable as JSON ({error}); restore the file.") from None
+            record = parse_json(_read_text(file))
+        except ValueError as error:
+            raise CheckpointError(
+                f"{file}: not readable as JSON ({brief(error)}); restore the file."
+            ) from None
         if not isinstance(record, dict):
             raise CheckpointError(f"{file}: this is no JSON object; restore the file.")
         return record
@@ -205,6 +211,6 @@ def _write_text(file: Path, text: str) -> None:
 
 def _read_text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{file}: cannot be read ({error}); restore the file.") from None
+        return read_text(file)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file}: cannot be read ({brief(error)}); restore the file.") from None

@@ -5,7 +5,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from rankfold._checkpoint._words import brief, some
+from rankfold._display import finite
 from rankfold._errors import CheckpointError
+from rankfold._json_files import parse_json
 from rankfold.cli._train_config import TrainConfig
 
 __all__ = ["from_json", "to_json", "to_plain"]
@@ -39,9 +42,9 @@ def from_json(text: str, where: Path) -> TrainConfig:
         CheckpointError: no JSON object, or one with settings missing, unknown or of another type.
     """
     try:
-        stored = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{where}: not readable as JSON ({error}); restore the file.") from None
+        stored = parse_json(text)
+    except ValueError as error:
+        raise CheckpointError(f"{where}: not readable as JSON ({brief(error)}); restore the file.") from None
     names = [field.name for field in fields(TrainConfig) if field.name not in _NOT_STORED]
     if not isinstance(stored, dict) or sorted(stored) != sorted(names):
         found = set(stored) if isinstance(stored, dict) else set()
@@ -58,14 +61,14 @@ def _typed(name: str, value: Any, hint: Any, where: Path) -> Any:
     allowed = get_args(hint) or (hint,)
     if isinstance(value, str) and Path in allowed:
         return Path(value)
-    if type(value) is int and int not in allowed and float in allowed:
+    if type(value) is int and int not in allowed and float in allowed and finite(value) is not None:
         return float(value)
     if type(value) not in allowed:
         raise CheckpointError(
-            f"{where}: {name} is {json.dumps(value)}, which is no value for it; restore the file."
+            f"{where}: {name} is {brief(json.dumps(value), 60)}, which is no value for it; restore the file."
         )
     return value
 
 
 def _listed(names: set[str]) -> str:
-    return ", ".join(sorted(names)) or "none"
+    return some(sorted(names), most=5) or "none"

@@ -1,14 +1,14 @@
 """Read CIFAR-10 from its canonical binary files or from one NumPy archive."""
 
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from rankfold._errors import DataError
+from rankfold.data._numpy_files import BROKEN, checked_member
 
-__all__ = ["TEST_FILES", "TRAIN_FILES", "read_archive", "read_binary"]
+__all__ = ["FILE_SIZE", "TEST_FILES", "TRAIN_FILES", "read_archive", "read_binary"]
 
 # File names and layout: Krizhevsky, www.cs.toronto.edu/~kriz/cifar.html, section "Binary version".
 TRAIN_FILES = tuple(f"data_batch_{k}.bin" for k in range(1, 6))
@@ -16,6 +16,9 @@ TEST_FILES = ("test_batch.bin",)
 _SHAPE = (3, 32, 32)
 _ROW = 1 + 3 * 32 * 32  # one label byte, then the red, green and blue planes row by row
 _IMAGES_PER_FILE = 10_000
+#: Bytes of each of the six files.
+FILE_SIZE = _IMAGES_PER_FILE * _ROW
+_KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def read_binary(path: Path, images: int = _IMAGES_PER_FILE) -> tuple[np.ndarray, np.ndarray]:
@@ -32,12 +35,13 @@ def read_binary(path: Path, images: int = _IMAGES_PER_FILE) -> tuple[np.ndarray,
         DataError: the file cannot be read or has another size.
     """
     try:
-        content = np.fromfile(path, np.uint8)
+        size = path.stat().st_size
+        content = np.fromfile(path, np.uint8, images * _ROW)
     except OSError as error:
-        raise DataError(f"load_dataset: {path} cannot be read ({error}); replace it.") from error
-    if len(content) != images * _ROW:
+        raise DataError(f"load_dataset: {path} cannot be read ({error}); replace it.") from None
+    if not size == len(content) == images * _ROW:
         raise DataError(
-            f"load_dataset: {path} holds {len(content)} bytes, {images} images of {_ROW} bytes are "
+            f"load_dataset: {path} holds {size} bytes, {images} images of {_ROW} bytes are "
             f"{images * _ROW}; replace it by the original file."
         )
     rows = content.reshape(images, _ROW)
@@ -58,27 +62,20 @@ def read_archive(path: Path) -> dict[str, np.ndarray]:
         DataError: the archive cannot be read, a key is missing, or an array has another type or shape.
     """
     try:
+        with zipfile.ZipFile(path) as archive:
+            for key in _KEYS:
+                checked_member(archive, key, path)
         # Opened here, because np.load leaves a damaged archive open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in ("x_train", "y_train", "x_test", "y_test")}
-    # A file that is neither .npz nor .npy is a ValueError, a bare .npy has no context manager.
-    except (
-        OSError,
-        EOFError,
-        KeyError,
-        ValueError,
-        AttributeError,
-        TypeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            found = {key: arrays[key] for key in _KEYS}
+    except BROKEN as error:
         raise DataError(
             f"load_dataset: {path} cannot be read ({error}); it must be an .npz archive with the arrays "
             "x_train, y_train, x_test and y_test."
-        ) from error
+        ) from None
     return {
         key: _images(array, key, path) if key.startswith("x") else _labels(array, key, path)
-        for key, array in arrays.items()
+        for key, array in found.items()
     }
 
 

@@ -1,9 +1,10 @@
 """CIFAR-10: find or download it, check it, normalise it."""
 
+import gzip
+import io
 import shutil
 import tarfile
 import tempfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rankfold._errors import DataError
-from rankfold.data._cifar import TEST_FILES, TRAIN_FILES, read_archive, read_binary
+from rankfold.data._cifar import FILE_SIZE, TEST_FILES, TRAIN_FILES, read_archive, read_binary
 from rankfold.data._dataset import Dataset, normalize
 from rankfold.data._download import download_file
 from rankfold.data._labels import checked_labels
@@ -27,6 +28,9 @@ _SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
 _MEAN = (0.4914, 0.4822, 0.4465)
 _DEVIATION = (0.2470, 0.2435, 0.2616)
 _CLASSES = 10
+# Half as much again as the six files have. What tarfile and zlib raise on damage is of many kinds.
+_MOST = 9 * FILE_SIZE
+_BROKEN = Exception
 
 _Split = tuple[np.ndarray, Tensor]  # pixels (N, 3, 32, 32) and targets (N,)
 
@@ -107,7 +111,7 @@ def unpack(archive: Path, target: Path) -> None:
 
     Only members of the known names are read, and where their bytes go is decided here and not in the archive,
     so no member can be written elsewhere (``filter="data"`` is missing from Python 3.11.0 to 3.11.3). Each
-    file gets its name when it is whole.
+    file gets its name when it is whole, and never more than the six files have is unpacked.
 
     Arguments:
         archive: the ``.tar.gz`` file.
@@ -116,18 +120,42 @@ def unpack(archive: Path, target: Path) -> None:
     Raises:
         DataError: the archive is damaged or lacks a file, or the folder cannot be written.
     """
+    wanted = {f"{_FOLDER}/{name}": name for name in TRAIN_FILES + TEST_FILES}
     try:
         target.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as partial, tarfile.open(archive) as tar:
-            for name in TRAIN_FILES + TEST_FILES:
-                member = tar.extractfile(f"{_FOLDER}/{name}")
-                if member is None:
-                    raise KeyError(f"{name} is not a file")
-                with (Path(partial) / name).open("wb") as file:
-                    shutil.copyfileobj(member, file)
+        with (
+            tempfile.TemporaryDirectory(dir=target.parent) as partial,
+            gzip.open(archive) as unpacked,
+            tarfile.open(fileobj=_Limited(unpacked), mode="r|") as tar,
+        ):
+            for member in tar:
+                name = wanted.pop(member.name, None)
+                if name is None:
+                    continue
+                file = tar.extractfile(member) if member.isreg() and member.size <= FILE_SIZE else None
+                if file is None:
+                    raise ValueError(f"{name} is no file of at most {FILE_SIZE:,} bytes")
+                with (Path(partial) / name).open("wb") as copy:
+                    shutil.copyfileobj(file, copy)
                 (Path(partial) / name).replace(target / name)
-    except (OSError, EOFError, KeyError, tarfile.TarError, zlib.error) as error:
+        if wanted:
+            raise ValueError(f"it lacks {next(iter(wanted))}")
+    except _BROKEN as error:
         raise DataError(
             f"load_dataset('cifar10'): {archive} could not be unpacked into {target} ({error}); make "
             f"room and try again, or put the six files of {_FOLDER} there yourself."
-        ) from error
+        ) from None
+
+
+class _Limited(io.BufferedIOBase):
+    """Bytes for a stream of tarfile, which ends with an error before a false archive fills memory or disk."""
+
+    def __init__(self, file: gzip.GzipFile) -> None:
+        self._file, self._left = file, _MOST
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """So many bytes; tarfile asks for some thousand at a time."""
+        self._left -= size if size is not None and size >= 0 else _MOST
+        if self._left < 0:
+            raise OSError(f"it unpacks to over {_MOST:,} bytes")
+        return self._file.read(size)

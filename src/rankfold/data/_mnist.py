@@ -69,11 +69,8 @@ FASHION_MNIST = IdxFiles(
     name="fashion_mnist",
     mean=0.2860,
     deviation=0.3530,
-    # The address in the authors' readme, which has no https, then their repository.
-    addresses=(
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-        "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
-    ),
+    # The authors' repository; the address in their readme has no https.
+    addresses=("https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",),
     checksums={
         _TRAIN_IMAGES: "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
         _TRAIN_LABELS: "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",

@@ -1,19 +1,24 @@
 """``.npy`` and ``.npz``, without pickles."""
 
 import zipfile
+from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from rankfold._errors import DataError
+from rankfold.data._npy_header import read_header
 from rankfold.data._tensor_source import TensorSource, chosen_key, numpy_source
+from rankfold.data._unpacking import most_unpacked
 
-__all__ = ["open_npy", "open_npz"]
+__all__ = ["BROKEN", "checked_member", "open_npy", "open_npz"]
 
 _SUFFIX = ".npy"  # of the members of an archive
-# Damaged headers and archives come as errors of every kind out of numpy, zipfile, zlib and ast.
-_BROKEN = Exception
+#: Damaged headers and archives come as errors of every kind out of numpy, zipfile, zlib, tokenize and ast.
+BROKEN = Exception
+# What numpy.savez writes, and the most that deflate can make of a byte (RFC 1951), its blocks apart.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_RATIO, _BLOCK = 1032, 1 << 16
 
 
 def open_npy(path: Path, key: str | None) -> TensorSource:
@@ -25,10 +30,12 @@ def open_npy(path: Path, key: str | None) -> TensorSource:
     if key is not None:
         raise DataError(f"{path}: got the key {key!r}, a .npy file holds one array; leave the key out.")
     try:
+        with path.open("rb") as file:
+            _, dtype, _ = read_header(file)
+        if dtype.hasobject or dtype.names or dtype.subdtype:
+            raise ValueError(f"it holds {dtype.name}")
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(array, np.ndarray):
-            raise ValueError("an archive under the name of an array")
-    except _BROKEN as error:
+    except BROKEN as error:
         raise _damaged(path, error) from None
     return numpy_source(path, array.shape, array.dtype, lambda: array, mapped=True)
 
@@ -42,34 +49,54 @@ def open_npz(path: Path, key: str | None) -> TensorSource:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [name for name in archive.namelist() if name.endswith(_SUFFIX)]
-    except _BROKEN as error:
+    except BROKEN as error:
         raise _damaged(path, error) from None
     name = chosen_key(path, [member.removesuffix(_SUFFIX) for member in members], key)
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(name + _SUFFIX) as member:
-            shape, dtype = _header(member)
-    except _BROKEN as error:
+        with zipfile.ZipFile(path) as archive:
+            shape, dtype = checked_member(archive, name, path)
+    except BROKEN as error:
         raise _damaged(path, error) from None
     return numpy_source(path, shape, dtype, lambda: _member(path, name), key=name)
 
 
-def _header(member: Any) -> tuple[tuple[int, ...], np.dtype]:
-    version = np.lib.format.read_magic(member)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(member)
-    else:
-        shape, _, dtype = np.lib.format.read_array_header_2_0(member)
+def checked_member(archive: zipfile.ZipFile, name: str, path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of an array of an archive, which has the bytes for it.
+
+    Arguments:
+        archive: open.
+        name: of the array.
+        path: of the archive.
+
+    Raises:
+        ValueError: the array is not there as it is announced, or too large for such a file; others from a damaged one.
+    """
+    member = archive.getinfo(name + _SUFFIX)
+    if member.compress_type not in _METHODS:
+        raise ValueError(f"{name} is compressed in a way that numpy does not write")
+    if member.file_size > _RATIO * member.compress_size + _BLOCK:
+        raise ValueError(f"{name} announces {member.file_size:,} bytes in {member.compress_size:,}")
+    if member.file_size > most_unpacked(path):
+        raise ValueError(f"{name} unpacks to {member.file_size:,} bytes; unpack it yourself if you trust it")
+    with archive.open(member) as file:
+        shape, dtype, start = read_header(file)
+    if not dtype.hasobject and start + prod(shape) * dtype.itemsize != member.file_size:
+        raise ValueError(
+            f"{name} is announced as {dtype.name} of shape {shape} in {member.file_size:,} bytes"
+        )
     return shape, dtype
 
 
 def _member(path: Path, name: str) -> np.ndarray:
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(name + _SUFFIX) as member:
-            return np.lib.format.read_array(member, allow_pickle=False)
-    except _BROKEN as error:
+        with zipfile.ZipFile(path) as archive:
+            checked_member(archive, name, path)
+            with archive.open(name + _SUFFIX) as member:
+                return np.lib.format.read_array(member, allow_pickle=False)
+    except BROKEN as error:
         raise _damaged(path, error) from None
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
-    reason = str(error).partition("\n")[0] or type(error).__name__
+    reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
     return DataError(f"{path}: the file is damaged or no NumPy file of numbers ({reason}); write it again.")

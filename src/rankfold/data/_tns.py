@@ -4,9 +4,9 @@ import gzip
 import warnings
 import zlib
 from collections.abc import Iterator
+from io import BufferedIOBase
 from math import prod
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rankfold._errors import DataError
 from rankfold.data._tensor_source import TensorSource
+from rankfold.data._unpacking import limited_lines, most_unpacked
 
 __all__ = ["open_tns"]
 
@@ -59,27 +60,28 @@ def open_tns(path: Path, key: str | None) -> TensorSource:
     )
 
 
-def _open(path: Path) -> IO[str]:
-    return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+def _open(path: Path) -> BufferedIOBase:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
 
 
 def _lines(path: Path) -> Iterator[str]:
     """The lines that hold an entry."""
     try:
         with _open(path) as file:
-            for line in file:
+            for line in limited_lines(file, most_unpacked(path)):
                 entry = line.partition(_COMMENT)[0]
                 if entry.strip():
                     yield entry
-    except (gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError) as error:
+    # A line that is no UTF-8, or too long, is a ValueError.
+    except (gzip.BadGzipFile, EOFError, zlib.error, ValueError) as error:
         raise DataError(f"{path}: the file is damaged ({error}); fetch it again.") from None
 
 
 def _read(path: Path) -> Tensor:
     try:
-        with _open(path) as file, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("error")
-            table = np.loadtxt(file, comments=_COMMENT, ndmin=2)
+            table = np.loadtxt(_lines(path), comments=None, ndmin=2)
     except ValueError as error:  # says the line, or what is no number
         raise DataError(
             f"{path}: {str(error).partition(';')[0].rstrip('.')}; write the file again."

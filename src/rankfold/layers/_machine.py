@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
+from rankfold._json_files import read_json
+
 __all__ = ["Machine", "calibrate", "machine_for"]
 
 _VARIABLE = "RANKFOLD_MACHINE"
@@ -96,11 +98,11 @@ def _seconds(run: Callable[[], object]) -> float:
 @lru_cache(maxsize=1)
 def _known() -> dict[str, Machine]:
     try:
-        stored = json.loads(_path().read_text())
+        stored = read_json(_path())
         machines = {
             kind: Machine(**{k: float(v) for k, v in speeds.items()}) for kind, speeds in stored.items()
         }
-    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError, RuntimeError):
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RuntimeError):
         return {}  # a file that is absent or not ours, or no home folder, is no reason to stop a forward
     return {
         kind: m

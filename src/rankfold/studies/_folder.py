@@ -8,6 +8,7 @@ from typing import Any
 
 from rankfold._checkpoint import atomic_path
 from rankfold._errors import CheckpointError
+from rankfold._json_files import read_json
 from rankfold._registry import Registry
 from rankfold.report import markdown_table
 from rankfold.studies._card import card, summary_of
@@ -50,7 +51,7 @@ class StudyFolder:
         if not self.json.is_file():
             return None
         try:
-            stored = json.loads(self.json.read_text(encoding="utf-8"))
+            stored = read_json(self.json)
             json.dumps(stored, allow_nan=False)  # NaN and infinity are read, and could not be written again
             if stored["format"] != _FORMAT:
                 raise ValueError(f"format {stored['format']!r}")
@@ -66,7 +67,7 @@ class StudyFolder:
             )
             if not all(isinstance(row, dict) for row in stored["records"]):
                 raise ValueError("a record is no object")
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
                 f"{self.json}: not readable as the run of a study ({error}); restore the file, or run the study anew "
                 "with --overwrite."
