@@ -1,7 +1,7 @@
 """What workers do together in the tests of sharded tensors; run as a program it is one worker of three.
 
-Every case is run by one process, by two workers (but for shapes of many modes) and by three. What it gives is written
-to files, as nothing else leaves a worker.
+Every case is run by one process and by three workers, some (and all of the long ones) by two workers as well. What it
+gives is written to files, as nothing else leaves a worker.
 """
 
 import json
@@ -52,6 +52,8 @@ def write_files(folder: Path) -> None:
     for name, change in LAYOUTS.items():
         np.save(folder / f"{name}.npy", change(tensor(SHAPES["cube"])))
     np.save(folder / "positive.npy", tensor(SHAPES["cube"], positive=True))
+    loadings = np.random.default_rng(1).standard_normal((6, 2))
+    np.save(folder / "symmetric.npy", np.einsum("ir,jr,kr->ijk", loadings, loadings, loadings))
     np.save(folder / "large.npy", tensor((20, 13, 11), noise=0.1))
     for axis, cuts in ((0, (3, 4)), (2, (1, 2, 3, 4))):
         shards = folder / f"shards_{axis}"
@@ -84,9 +86,11 @@ def decomposed(name: str, mode: int | None, format: str = "cp", block: int = 300
             if name.endswith(".npy")
             else Sharded.from_folder(source, int(name[-1]), mode, group, block_bytes=block)
         )
-        if format == "tucker":
-            return answer(tucker(x, **options))
-        return answer(cp(x, **{"generator": 0, "tolerance": 1e-5, **options}))
+        return answer(
+            cp(x, **{"generator": 0, "tolerance": 1e-5, **options})
+            if format == "cp"
+            else tucker(x, **options)
+        )
 
     return case
 
@@ -163,19 +167,20 @@ def _sums(folder: Path, group: Group) -> dict[str, Any]:
 
 SAME: dict[str, Callable] = {
     **{
-        f"als {name} mode {mode}": decomposed(f"{name}.npy", mode, rank=2, method="als")
+        f"als {name} mode {mode}": decomposed(f"{name}.npy", mode, rank=2, method="als", max_iterations=4)
         for name, shape in SHAPES.items()
         for mode in range(len(shape))
     },
-    **{f"als {name}": decomposed(f"{name}.npy", 0, rank=2, method="als") for name in LAYOUTS},
-    "als shards": decomposed("shards_0", 0, rank=2, method="als"),
-    "als shards cut otherwise": decomposed("shards_2", 0, rank=2, method="als"),
-    "nonnegative": decomposed("positive.npy", 0, rank=2, method="als", nonnegative=True),
+    **{
+        f"als {name}": decomposed(f"{name}.npy", 0, rank=2, method="als", max_iterations=4)
+        for name in LAYOUTS
+    },
+    "als to its end": decomposed("cube.npy", 0, rank=2, method="als"),
+    "als shards": decomposed("shards_0", 0, rank=2, method="als", max_iterations=4),
+    "als shards cut otherwise": decomposed("shards_2", 0, rank=2, method="als", max_iterations=4),
+    "nonnegative": decomposed("positive.npy", 0, rank=2, method="als", nonnegative=True, max_iterations=4),
     "gauss_newton": decomposed("cube.npy", 1, rank=2, method="gauss_newton"),
     "gradient_flow": decomposed("large.npy", 0, rank=2, method="gradient_flow", block=4000),
-    "gradient_flow, nonnegative": decomposed(
-        "positive.npy", 0, rank=2, method="gradient_flow", nonnegative=True, max_iterations=25, block=10**6
-    ),
     "auto, rank sought": decomposed("large.npy", 0, block=4000),
     "tucker ranks": decomposed("cube.npy", 0, "tucker", ranks=2),
     "tucker st_hosvd": decomposed("four.npy", 2, "tucker", ranks=(2, 3, 2, 2), method="st_hosvd"),
@@ -185,6 +190,36 @@ SAME: dict[str, Callable] = {
     "tucker matrix": decomposed("matrix.npy", 0, "tucker", tolerance=0.1),
     "tucker five": decomposed("five.npy", 4, "tucker", ranks=2),
     "stopped": _stopped,
+}
+# What two workers do as well.
+PAIR = ("als to its end", "als shards", "gradient_flow", "tucker ranks", "tucker tolerance", "stopped")
+# What takes seconds.
+LONG: dict[str, Callable] = {
+    "gradient_flow, nonnegative": decomposed(
+        "positive.npy", 0, rank=2, method="gradient_flow", nonnegative=True, block=10**6
+    ),
+    "gradient_flow, symmetric": decomposed(
+        "symmetric.npy", 1, rank=2, method="gradient_flow", symmetric=True, block=10**6
+    ),
+    **{
+        f"{method} {name} mode {mode}": decomposed(f"{name}.npy", mode, rank=2, method=method, block=2000)
+        for method in ("greedy", "overparam", "gradient_flow", "auto")
+        for name in ("cube", "four", "five")
+        for mode in (0, 2)
+    },
+    **{
+        f"tucker {name} mode {mode} {options}": decomposed(
+            f"{name}.npy", mode, "tucker", block=2000, **options
+        )
+        for name, shape in SHAPES.items()
+        for mode in range(len(shape))
+        for options in (
+            {"ranks": 2},
+            {"tolerance": 0.2},
+            {"tolerance": 1e-8},
+            {"energy": 0.8, "method": "hooi"},
+        )
+    },
 }
 REFUSED: dict[str, Callable] = {
     "nan": refused(lambda folder, group, rank: cp(Sharded.from_npy(folder / "nan.npy", 0, group), 1)),
@@ -218,15 +253,16 @@ def run(cases: dict[str, Callable], folder: Path, group: Group) -> dict[str, dic
     return {name: case(folder, group) for name, case in cases.items()}
 
 
-def main(folder: Path, rank: int) -> None:
+def main(folder: Path, rank: int, long: bool) -> None:
     """One worker: all cases with two workers, then with three."""
     store = dist.FileStore(str(folder / "store"), WORKERS)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=WORKERS, timeout=PATIENCE)
     pair = dist.new_group([0, 1], timeout=PATIENCE)
     groups = {"two": pair, "three": dist.group.WORLD} if rank < 2 else {"three": dist.group.WORLD}
     for name, group in groups.items():
+        cases = LONG if long else SAME if name == "three" else {case: SAME[case] for case in PAIR}
         found = {
-            **run(SAME, folder, group),
+            **run(cases, folder, group),
             **{f"refused {k}": v for k, v in run(REFUSED, folder, group).items()},
         }
         found["unseeded"] = _sums(folder, group)
@@ -258,4 +294,4 @@ def read(place: Path) -> dict[str, dict[str, Any]]:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "long")

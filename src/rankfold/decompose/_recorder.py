@@ -31,6 +31,9 @@ class Recorder:
         self.stopped = False
         self.lost = 0.0  # relative error that compression made before the solvers saw the data
         self._callback, self._workers = callback, workers
+        self._told = any_of(
+            workers, lambda: callback is not None
+        )  # otherwise no worker has to ask the others
         self._started = time.perf_counter()
 
     def note(self, method: str, relative_error: float, rank: int) -> bool:
@@ -47,7 +50,7 @@ class Recorder:
         error = (relative_error**2 * (1 - self.lost**2) + self.lost**2) ** 0.5
         point = TracePoint(time.perf_counter() - self._started, error, method, rank)
         self.points.append(point)
-        if not self.stopped:
+        if self._told and not self.stopped:
             self.stopped = any_of(
                 self._workers, lambda: self._callback is not None and self._callback(point) is True
             )
