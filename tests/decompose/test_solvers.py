@@ -42,4 +42,5 @@ class TestAuto(SolverContract):
 
 
 def test_no_method_is_left_out() -> None:
-    assert {contract.method for contract in SolverContract.__subclasses__()} == set(METHODS)
+    own = [contract for contract in SolverContract.__subclasses__() if contract.__module__ == __name__]
+    assert {contract.method for contract in own} == set(METHODS)
