@@ -264,8 +264,9 @@ class TDLRT(CyclicOptimizer):
 
     def _prepare_pass(self) -> None:
         """Let the next backward take the core gradient in widened bases, if the next step can use it."""
+        self.shared.bases_wanted = self._basis_step_is_next()
         widens_alike = self.integrator == INTEGRATORS["augmented"]  # the layers take its step, no other
-        self._armed = self.core_steps == 1 and widens_alike and self._basis_step_is_next()
+        self._armed = self.core_steps == 1 and widens_alike and self.shared.bases_wanted
         arm(self._passes, self._armed)
 
     def _note_ranks(self) -> None:
@@ -318,6 +319,7 @@ class TDLRT(CyclicOptimizer):
         if replay is not None:
             assert closure is not None
             assert before is not None
+            self.shared.bases_wanted = False
             try:
                 with replay.second_pass(), torch.enable_grad():
                     self.zero_grad()
@@ -441,6 +443,7 @@ class TDLRT(CyclicOptimizer):
                 layer.assign(layer.tucker.orthonormalize())
         self._ranks_before, self._core_steps_left = {}, 0
         self._note_ranks()
+        self.shared.bases_wanted = self._basis_step_is_next()
         if self.on_truncation is not None:
             for name in layers:
                 self.on_truncation(self.records[name])

@@ -27,10 +27,12 @@ __all__ = ["SharedTraining"]
 
 # What one worker cannot do, so that no worker goes on; the header of a message carries the number.
 _COMPLAINTS = (
-    "",
-    "a gradient is sparse; build the embedding with sparse=False",
-    "DistributedDataParallel.join is in use, but the optimiser's own messages cannot be shadowed; give all workers "
-    "the same number of batches, as DistributedSampler does",
+    ("", ""),
+    ("a gradient is sparse", "build the embedding with sparse=False"),
+    (
+        "DistributedDataParallel.join is in use, but the optimiser's own messages cannot be shadowed",
+        "give all workers the same number of batches, as DistributedSampler does",
+    ),
 )
 _SPARSE, _JOIN = 1, 2
 
@@ -69,6 +71,9 @@ class SharedTraining:
         self.workers = workers_of(group)
         #: Whether these are all workers, whom every copy finds again.
         self.all_workers = group is None or group is dist.group.WORLD
+        #: Whether the next step turns or widens bases. The others have no use for gradients of factors, which are most of
+        #: the numbers in a layer: they are not sent then, and set to None.
+        self.bases_wanted = True
         #: Parameters that had no gradient here in this step and have that of other workers now.
         self.lacking: set[nn.Parameter] = set()
         self._model, self._layers, self._extra = model, layers, list(extra)
@@ -164,12 +169,15 @@ class SharedTraining:
         complaint = _SPARSE if any(p.grad is not None and p.grad.is_sparse for p in parameters) else 0
         if any(wrapper._join_config.enable for wrapper in self._wrappers):
             complaint = _JOIN
-        known = digest(f"{self._position} {[layer.ranks for layer in self._layers.values()]}")
+        known = digest(
+            f"{self._position} {self.bases_wanted} {[layer.ranks for layer in self._layers.values()]}"
+        )
         told = torch.tensor([complaint, known, -known, *present], device=self._device)
         bits = _checksum([part for layer in self._layers.values() for part in layer.parts.values()])
         header = self.workers.largest_(torch.cat([torch.stack([bits, -bits]), told])).tolist()
         if header[2]:
-            raise OptimizerError(f"TDLRT: on one of the workers {_COMPLAINTS[header[2]]}.")
+            what, instead = _COMPLAINTS[header[2]]
+            raise OptimizerError(f"TDLRT: on one of the workers {what}; {instead}.")
         if header[0] != -header[1] or header[3] != -header[4]:
             raise OptimizerError(
                 "TDLRT: the workers no longer hold the same steps, ranks or factors; load the same checkpoint on every "
@@ -177,6 +185,11 @@ class SharedTraining:
                 "of threads."
             )
         wanted = [parameter for parameter, flag in zip(parameters, header[5:], strict=True) if flag]
+        if not self.bases_wanted:
+            factors = {factor for layer in self._layers.values() for factor in layer.factors.values()}
+            wanted = [parameter for parameter in wanted if parameter not in factors]
+            for factor in factors:
+                factor.grad = None
         for parameter in wanted:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)

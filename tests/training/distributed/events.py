@@ -230,7 +230,7 @@ def messages(rank: int, workers: int) -> dict[str, Any]:
         with optimizer.no_sync():
             loss_of(model, rank, workers, 1).backward()
             quiet = len(counts)
-        sizes = [p.numel() for p in model.parameters()]
+        sizes = {name: p.numel() for name, p in model.named_parameters()}
         optimizer.step()
     return {"counts": counts, "quiet": quiet, "sizes": sizes, "after": values(model)}
 
