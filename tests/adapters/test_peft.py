@@ -142,6 +142,41 @@ def test_a_transformer_is_trained_by_tdlrt():
     assert len({layer.ranks for layer in optimizer.layers.values()}) > 1
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"modules_to_save": ["6"]},
+        {"bias": "all"},
+        {"bias": "lora_only"},
+        {"modules_to_save": ["6"], "bias": "all"},
+    ],
+    ids=str,
+)
+def test_what_was_trained_beside_lora_comes_too(options, tmp_path):
+    made = lora(network(), ["0", "2"], init_lora_weights="gaussian", **options)
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if parameter.requires_grad and "lora_" not in name:
+                parameter.add_(torch.randn_like(parameter))
+    made.save_pretrained(tmp_path)
+    inputs = torch.randn(5, 12)
+    model = network().eval()
+    adapters.load_peft(model, tmp_path)
+    with torch.no_grad():
+        torch.testing.assert_close(model(inputs), made.eval()(inputs), rtol=1e-5, atol=1e-5)
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert ("6.weight" in trained) is ("modules_to_save" in options)
+    adapters.detach(model, merge=True)
+
+
+@pytest.mark.parametrize("start", ["pissa", "olora"])
+def test_a_start_that_changes_the_frozen_weights_is_refused(start, tmp_path):
+    """Without the change, the adapter would silently belong to other weights."""
+    lora(network(), ["0", "2"], init_lora_weights=start).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="init_lora_weights"):
+        adapters.load_peft(network(), tmp_path)
+
+
 @pytest.fixture
 def folder(tmp_path):
     made = lora(network(), ["0", "2"])
@@ -171,6 +206,15 @@ KEY = "base_model.model.0.lora_A.weight"
     [
         (lambda c: c.update(peft_type="LOHA"), None),
         (lambda c: c.update(use_dora=True), None),
+        (lambda c: c.update(target_parameters=["0.weight"]), None),
+        (lambda c: c.update(init_lora_weights="pissa_niter_4"), None),
+        (lambda c: c.update(bias="all"), lambda t: t.update({"base_model.model.0.bias": torch.zeros(3)})),
+        (lambda c: c.update(bias="all"), lambda t: t.update({"base_model.model.9.bias": torch.zeros(12)})),
+        (
+            lambda c: c.update(bias="all"),
+            lambda t: t.update({"base_model.model.0.bias": torch.full((12,), float("inf"))}),
+        ),
+        (None, lambda t: t.update({"base_model.model.0.bias": torch.zeros(12)})),
         (lambda c: c.update(bias="all"), None),
         (lambda c: c.update(modules_to_save=["6"]), None),
         (lambda c: c.update(lora_alpha="much"), None),

@@ -15,32 +15,20 @@ import torch
 from torch import Tensor, nn
 
 from rankfold._checkpoint import atomic_path
-from rankfold._checkpoint._file import read_file
-from rankfold._checkpoint._words import brief, some
+from rankfold._checkpoint._words import brief
 from rankfold._checks import check_path
-from rankfold._display import finite
 from rankfold._errors import CheckpointError, OptionError
-from rankfold._json_files import read_json
 from rankfold.adapters._adapted import AdaptedLayer, adapted_layers, require_adapted
 from rankfold.adapters._attach import attach
 from rankfold.adapters._low_rank import LowRank, LowRankChange
-from rankfold.adapters._peft_patterns import matched, reason_to_refuse
+from rankfold.adapters._peft_folder import CONFIG, PREFIX, TENSORS, read_folder
+from rankfold.adapters._peft_patterns import matched
 from rankfold.convert._candidates import find_candidates
 from rankfold.formats import Tucker
 from rankfold.layers import Conv2d, Embedding, FactorizedLayer, Linear, TransposedLinear, require_module
 from rankfold.linalg import spectrum_dtype
 
 __all__ = ["load_peft", "save_peft"]
-
-_CONFIG, _TENSORS, _PREFIX = "adapter_config.json", "adapter_model.safetensors", "base_model.model."
-# What would change the meaning of the tensors; None, False and empty values mean that it is not used.
-_REFUSED = (
-    "use_dora",
-    "modules_to_save",
-    "layer_replication",
-    "trainable_token_indices",
-    "alora_invocation_tokens",
-)
 
 
 def save_peft(model: nn.Module, folder: str | os.PathLike[str], *, base_model: str | None = None) -> None:
@@ -89,7 +77,7 @@ def save_peft(model: nn.Module, folder: str | os.PathLike[str], *, base_model: s
             )
         )
         for word, value in zip(words, (down, up), strict=True):
-            tensors[f"{_PREFIX}{name}.{word}"] = value.to(torch.float32).contiguous().cpu()
+            tensors[f"{PREFIX}{name}.{word}"] = value.to(torch.float32).contiguous().cpu()
     if len(transposed) > 1:
         raise OptionError(
             "adapters.save_peft: PEFT knows one orientation of weights per folder, and this model has adapters on both "
@@ -119,15 +107,18 @@ def save_peft(model: nn.Module, folder: str | os.PathLike[str], *, base_model: s
         raise CheckpointError(
             f"{place}: the folder cannot be made ({error.strerror}); name another."
         ) from None
-    with atomic_path(place / _TENSORS) as temporary:
+    with atomic_path(place / TENSORS) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
-    with atomic_path(place / _CONFIG) as temporary:
+    with atomic_path(place / CONFIG) as temporary:
         temporary.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 
 
 @torch.no_grad()
 def load_peft(model: nn.Module, folder: str | os.PathLike[str]) -> None:
     """Attach the adapters of a LoRA folder of PEFT to a model of the same class; all of it or nothing.
+
+    Whole modules and biases that were trained beside them (``modules_to_save``, ``bias``) are loaded into the model and
+    stay trainable.
 
     Arguments:
         model: without adapters, with the weights that LoRA was trained on.
@@ -152,13 +143,20 @@ def load_peft(model: nn.Module, folder: str | os.PathLike[str]) -> None:
     require_module(model, "adapters.load_peft")
     check_path("adapters.load_peft", folder)
     place = Path(folder)
-    config = _read_config(place / _CONFIG)
-    tensors, _ = read_file(place / _TENSORS)
-    pairs = _pairs(tensors, place)
+    config, pairs, others = read_folder(place)
     if next(adapted_layers(model), None) is not None:
         raise OptionError(
             "adapters.load_peft: the model has adapters already; call adapters.detach(model) first."
         )
+    own = dict(model.named_parameters(remove_duplicate=False)) | dict(
+        model.named_buffers(remove_duplicate=False)
+    )
+    for name, value in others.items():
+        if name not in own or own[name].shape != value.shape:
+            raise CheckpointError(
+                f"{place}: holds {brief(name)!r} of shape {tuple(value.shape)}, which the model does not have; load it "
+                "into the model that it was trained on."
+            )
     candidates = {name: candidate for candidate in find_candidates(model) for name in candidate.names}
     values: dict[str, Tucker] = {}
     for name, (down, up) in pairs.items():
@@ -185,6 +183,10 @@ def load_peft(model: nn.Module, folder: str | os.PathLike[str]) -> None:
                 value.core.to(layer.core), tuple(f if f is None else f.to(layer.core) for f in value.factors)
             )
         )
+    for name, value in others.items():
+        own[name].copy_(value)
+        if own[name].is_floating_point() and isinstance(own[name], nn.Parameter):
+            own[name].requires_grad_(True)
 
 
 def _low_rank_layer(name: str, adapted: AdaptedLayer) -> FactorizedLayer:
@@ -243,65 +245,3 @@ def _scale(config: Mapping[str, Any], name: str, down: Tensor) -> float:
     rank = down.shape[0]
     alpha = matched(config.get("alpha_pattern") or {}, name, config.get("lora_alpha", rank))
     return float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)
-
-
-def _read_config(file: Path) -> dict[str, Any]:
-    try:
-        config = read_json(file)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{file}: not readable as JSON ({brief(error)}); pass a folder that PEFT or save_peft wrote."
-        ) from None
-    kind = config.get("peft_type") if isinstance(config, dict) else None
-    if kind != "LORA":
-        raise CheckpointError(f"{file}: holds an adapter of type {brief(kind)}; only LORA can be read.")
-    used = [name for name in _REFUSED if config.get(name)]
-    if config.get("bias", "none") != "none":
-        used.append("bias")
-    if used:
-        raise CheckpointError(
-            f"{file}: the adapter uses {some(used)}, which has no form here; merge it with PEFT."
-        )
-    patterns = config.get("alpha_pattern") or {}
-    reason = reason_to_refuse(patterns) if isinstance(patterns, dict) else "it is no object"
-    if reason is not None:
-        raise CheckpointError(f"{file}: alpha_pattern cannot be read: {reason}; write the names of layers.")
-    if any(finite(alpha) is None for alpha in (config.get("lora_alpha", 1), *patterns.values())):
-        raise CheckpointError(f"{file}: lora_alpha or alpha_pattern are no numbers; restore the file.")
-    return config
-
-
-def _pairs(tensors: Mapping[str, Tensor], place: Path) -> dict[str, tuple[Tensor, Tensor]]:
-    """A and B by the name of their layer."""
-    found: dict[str, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        name = key.removeprefix(_PREFIX)
-        for ending, part in (
-            (".lora_A.weight", "A"),
-            (".lora_B.weight", "B"),
-            (".lora_embedding_A", "A"),
-            (".lora_embedding_B", "B"),
-        ):
-            if name.endswith(ending):
-                found.setdefault(name.removesuffix(ending), {})[part] = value
-                break
-        else:
-            raise CheckpointError(
-                f"{place}: holds {brief(key)!r}, which is no part of plain LoRA; merge the adapter with PEFT."
-            )
-    lacking = [name for name, parts in found.items() if len(parts) < 2]
-    if lacking or not found:
-        raise CheckpointError(
-            f"{place}: {some(lacking) if lacking else 'the file'} lacks lora_A or lora_B; restore {_TENSORS}."
-        )
-    for name, parts in found.items():
-        for value in parts.values():
-            if value.ndim < 2 or not value.numel():
-                raise CheckpointError(
-                    f"{place}: the adapter of {brief(name)!r} has the shape {tuple(value.shape)}; restore the file."
-                )
-            if not value.is_floating_point() or not bool(value.isfinite().all()):
-                raise CheckpointError(
-                    f"{place}: the adapter of {brief(name)!r} holds NaN, infinity or no numbers; restore the file."
-                )
-    return {name: (parts["A"], parts["B"]) for name, parts in found.items()}
