@@ -126,7 +126,7 @@ def writers(source: Path) -> list[Writer]:
         ),
         Writer(
             "rankfold report",
-            lambda at: command(["report", str(run_folder), "--output", str(at / "page.html")]),
+            lambda at: command(["report", str(run_folder), "--out", str(at / "page.html")]),
         ),
         Writer(
             "rankfold decompose",
@@ -136,7 +136,15 @@ def writers(source: Path) -> list[Writer]:
         Writer(
             "rankfold compress",
             lambda at: command(
-                ["compress", *words, "--policy", "fixed=2", "--output", str(at / "small.safetensors")]
+                [
+                    "compress",
+                    *words,
+                    "--policy",
+                    "fixed=2",
+                    "--overwrite",
+                    "--output",
+                    str(at / "small.safetensors"),
+                ]
             ),
         ),
         Writer(

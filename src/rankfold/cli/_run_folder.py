@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,7 +175,7 @@ class RunFolder:
             # gap, which the next one skips.
             for number, file in sorted(self.checkpoints().items(), reverse=True):
                 if number < keep:
-                    file.replace(self.path / f"checkpoint-{number + 1}.safetensors")
+                    _make_older(file, self.path / f"checkpoint-{number + 1}.safetensors", stays=number == 1)
         for number, file in self.checkpoints().items():
             if number > keep:
                 file.unlink(missing_ok=True)
@@ -202,6 +203,16 @@ class RunFolder:
     @property
     def _files(self) -> tuple[Path, ...]:
         return self.config, self.metrics, self.ranks, self.model, self.checkpoint
+
+
+def _make_older(file: Path, place: Path, *, stays: bool) -> None:
+    """Give a file the name of an older one; the newest keeps its own as well, where there are hard links."""
+    if stays:
+        place.unlink(missing_ok=True)
+        with suppress(OSError):  # without hard links
+            place.hardlink_to(file)
+            return
+    file.replace(place)
 
 
 def _write_text(file: Path, text: str) -> None:
