@@ -31,7 +31,9 @@ class Recorder:
         self.stopped = False
         self.lost = 0.0  # relative error that compression made before the solvers saw the data
         self._callback, self._workers = callback, workers
-        self._told = any_of(workers, lambda: callback is not None)  # otherwise no worker has to ask the others
+        self._told = any_of(
+            workers, lambda: callback is not None
+        )  # otherwise no worker has to ask the others
         self._started = time.perf_counter()
 
     def note(self, method: str, relative_error: float, rank: int) -> bool:
