@@ -400,7 +400,7 @@ def test_what_does_not_fit_is_refused_before_it_is_read(solver, folder, capsys):
         header = {"descr": "<f4", "fortran_order": False, "shape": (5000, 5000, 5000)}
         np.lib.format.write_array_header_1_0(file, header)
         file.truncate(file.tell() + 5 * 10**11)  # a hole, which takes no space
-    assert decompose("great.npy") == 2
+    assert decompose("great.npy", "--format", "tt", "--tolerance", "0.1") == 2
     message = failure(capsys)
     assert "decompose: great.npy of shape 5000x5000x5000 needs " in message
     amount, unit = message.partition("needs ")[2].split()[:2]

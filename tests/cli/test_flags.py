@@ -58,6 +58,7 @@ COMPRESS_FLAGS = [
     "--threads",
 ]
 DECOMPOSE_FLAGS = [
+    "--axis",
     "--device",
     "--energy",
     "--format",
@@ -65,6 +66,7 @@ DECOMPOSE_FLAGS = [
     "--key",
     "--loss",
     "--mask",
+    "--memory",
     "--method",
     "--nonnegative",
     "--out",

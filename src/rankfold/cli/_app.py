@@ -17,6 +17,7 @@ from rankfold.cli._export import export
 from rankfold.cli._export_config import ExportConfig
 from rankfold.cli._inspect import inspect
 from rankfold.cli._interrupt import Interrupted, abort_on_termination, code_of_abort
+from rankfold.cli._launcher import is_helper
 from rankfold.cli._report import report
 from rankfold.cli._report_config import ReportConfig
 from rankfold.cli._study import study
@@ -79,5 +80,6 @@ def _run(argv: Sequence[str]) -> None:
 
 
 def _ended(sentence: object, code: int) -> int:
-    print(f"rankfold: {one_line(str(sentence))}", file=sys.stderr)
+    if not is_helper():  # all workers end alike, and one of them says why
+        print(f"rankfold: {one_line(str(sentence))}", file=sys.stderr)
     return code

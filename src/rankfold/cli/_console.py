@@ -15,7 +15,7 @@ __all__ = ["make_console"]
 _WIDTH = 120  # of a file or pipe, which has none of its own
 
 
-def make_console() -> Console:
+def make_console(*, quiet: bool = False) -> Console:
     """A console on stdout; colours, live displays and the width of the window only on a real terminal."""
     terminal = sys.stdout.isatty()
     return _Console(
@@ -25,6 +25,7 @@ def make_console() -> Console:
         highlight=False,
         markup=False,
         emoji=False,
+        quiet=quiet,
     )
 
 

@@ -28,7 +28,7 @@ class DecomposeConfig:
     """Find the parts that a tensor in a file is made of.
 
     Arguments:
-        file: the tensor: .npy, .npz, .mat, .csv, .tns (sparse), .tns.gz or .safetensors.
+        file: the tensor: .npy, .npz, .mat, .csv, .tns (sparse), .tns.gz or .safetensors, or a folder of .npy shards.
         format: sum of outer products, core with factors, or train of cores.
         rank: of cp; auto finds it.
         ranks: of tucker (one per mode) or tt (one per joint), such as 3,4,5; none leaves them to tolerance or energy.
@@ -43,6 +43,8 @@ class DecomposeConfig:
         seed: of the random starts.
         out: folder of the results, made anew; None means runs/<file>-<format>-<time>.
         key: which array of a file of several.
+        axis: the mode along which the shards of a folder follow one another.
+        memory: what may be taken, such as 4GiB; a .npy file that needs more is read in blocks. None is what is free.
         device: cpu, cuda, or auto for cuda where there is one.
         threads: CPU threads; None leaves the choice to PyTorch.
     """
@@ -64,6 +66,8 @@ class DecomposeConfig:
     seed: int = 0
     out: Path | None = None
     key: str | None = None
+    axis: int = 0
+    memory: Annotated[str | None, tyro.conf.arg(metavar="SIZE")] = None
     device: Annotated[str, tyro.conf.arg(metavar="{cpu,cuda,auto}")] = "auto"
     threads: int | None = None
 
@@ -128,6 +132,7 @@ def checked_decompose(config: DecomposeConfig) -> DecomposeConfig:
         ("energy", config.energy, config.energy is None or 0 < config.energy <= 1, "a number in (0, 1]"),
         ("restarts", config.restarts, config.restarts is None or config.restarts >= 1, "at least 1"),
         ("seed", config.seed, 0 <= config.seed < 2**63, "a whole number from 0 to 2^63 - 1"),
+        ("axis", config.axis, config.axis >= 0, "at least 0"),
         ("threads", config.threads, config.threads is None or config.threads >= 1, "at least 1"),
     ):
         if not fits:

@@ -18,6 +18,8 @@ _DOUBLE_BYTES = 8
 _BLOCKS = 3
 # A Gram matrix, its sum, its eigenvectors and what the eigenvalue solver works in.
 _GRAMS = 6
+# Columns that the products of one mode convert at a time, and what the libraries work in.
+_SCRATCH = 2**23
 # Factors, right sides, gradients and trial points.
 _FACTORS = 8
 
@@ -48,13 +50,13 @@ def required_block_bytes(
     )
     spectra = _GRAMS * max(others) ** 2 * _DOUBLE_BYTES + 2 * matrix
     if format == "tucker":
-        return _BLOCKS * block + spectra + shape[mode] * prod(kept) * _DOUBLE_BYTES
+        return _SCRATCH + _BLOCKS * block + spectra + shape[mode] * prod(kept) * _DOUBLE_BYTES
     # The first product with a block leaves one mode out and has a component for each column.
     tile = prod(source.tile) * _DOUBLE_BYTES
     product = tile * rank // min(source.tile)
     factors = _FACTORS * rank * sum(shape) * _DOUBLE_BYTES
     passes = _BLOCKS * tile + 2 * product + PARTIAL_BLOCKS * source.block_bytes + factors
-    return max(passes, _BLOCKS * block + spectra if compressed else 0)
+    return _SCRATCH + max(passes, _BLOCKS * block + spectra if compressed else 0)
 
 
 def check_block_memory(

@@ -9,7 +9,7 @@ import torch
 
 from rankfold._errors import OptionError
 
-__all__ = ["UNKNOWN_RANK", "available_bytes", "check_memory", "required_bytes"]
+__all__ = ["UNKNOWN_RANK", "available_bytes", "check_memory", "required_bytes", "shown_bytes"]
 
 _MEMINFO = Path("/proc/meminfo")
 _GROUP = Path("/sys/fs/cgroup")  # of the container, version 2
@@ -102,7 +102,7 @@ def check_memory(where: str, what: str, needed: int, device: torch.device, advic
     free = available_bytes(device)
     if free is not None and needed > free:
         raise OptionError(
-            f"{where}: {what} needs {_shown(needed)}, {_shown(free)} are free on {device}; {advice}."
+            f"{where}: {what} needs {shown_bytes(needed)}, {shown_bytes(free)} are free on {device}; {advice}."
         )
 
 
@@ -132,7 +132,8 @@ def _group_bytes() -> int | None:
         return None
 
 
-def _shown(count: float) -> str:
+def shown_bytes(count: float) -> str:
+    """A number of bytes as people read it."""
     unit = 0
     while count >= 1024 and unit < len(_UNITS) - 1:
         count, unit = count / 1024, unit + 1

@@ -93,7 +93,7 @@ def _header(start: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
 def _check(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: int, size: int) -> None:
     if dtype.kind not in _KINDS:
         raise DataError(f"{path}: the file holds {dtype}; allowed are real numbers; write such a file.")
-    if len(shape) < 2 or any(length < 1 for length in shape):
+    if len(shape) < 2 or any(type(length) is not int or length < 1 for length in shape):
         raise DataError(
             f"{path}: the array has shape {shape}; allowed are two or more dimensions of at least 1; pass such an "
             "array."

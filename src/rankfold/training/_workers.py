@@ -71,8 +71,8 @@ class SharedTraining:
         self.workers = workers_of(group)
         #: Whether these are all workers, whom every copy finds again.
         self.all_workers = group is None or group is dist.group.WORLD
-        #: Whether the next step turns or widens bases. The others have no use for gradients of factors, which are most of
-        #: the numbers in a layer: they are not sent then, and set to None.
+        #: Whether the next step turns or widens bases. The others have no use for gradients of factors, which are most
+        #: of the numbers in a layer: they are not sent then, and set to None.
         self.bases_wanted = True
         #: Parameters that had no gradient here in this step and have that of other workers now.
         self.lacking: set[nn.Parameter] = set()
