@@ -8,6 +8,7 @@ from torch import nn
 
 import rankfold as rf
 from rankfold import adapters, decompose, diagnostics, growth, init, layers, regularize, training
+from rankfold._collectives import Workers
 from rankfold._errors import RankfoldError
 from rankfold.formats import TT, TTMatrix
 
@@ -133,6 +134,10 @@ CALLS = {
     "TrainingMonitor step": lambda value: diagnostics.TrainingMonitor(_plain())(value),
     "t_svd": lambda value: decompose.t_svd(value, 1),
     "t_svd tolerance": lambda value: decompose.t_svd(torch.ones(2, 3, 4), tolerance=value),
+    "Sharded": lambda value: decompose.Sharded(value, 0, Workers(), 100),
+    "Sharded.from_npy": decompose.Sharded.from_npy,
+    "Sharded.from_folder": decompose.Sharded.from_folder,
+    "Sharded process_group": lambda value: decompose.Sharded.from_npy("none.npy", 0, value),
 }
 
 # None stands for a default, an empty dictionary for no rank index; what a function or model of the caller raises is

@@ -23,8 +23,8 @@ from rankfold.linalg import HOSVD
 
 __all__ = ["PARTIAL_BLOCKS", "BlockData"]
 
-# Choice of this library: what a sweep may keep beside its block, in blocks.
-PARTIAL_BLOCKS = 4
+# Choice of this library: the size in blocks of each of the two products that a sweep may keep beside its block.
+PARTIAL_BLOCKS = 2
 
 
 class BlockData:
@@ -72,8 +72,8 @@ class BlockData:
     def sweep(self, factors: list[Tensor]) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Mode by mode the right side and the Gram matrix, in two passes over the tensor.
 
-        One pass per mode instead where the two partial products that stay in memory between modes would be larger
-        than four blocks.
+        One pass per mode instead where a partial product that stays in memory between modes would be larger than two
+        blocks.
         """
         matrices = grams(factors)
         visits = self._visits(factors) if self._partial_fits(factors[0].shape[1]) else self._single(factors)

@@ -55,7 +55,7 @@ def required_block_bytes(
     tile = prod(source.tile) * _DOUBLE_BYTES
     product = tile * rank // min(source.tile)
     factors = _FACTORS * rank * sum(shape) * _DOUBLE_BYTES
-    passes = _BLOCKS * tile + 2 * product + PARTIAL_BLOCKS * source.block_bytes + factors
+    passes = _BLOCKS * tile + 2 * product + 2 * PARTIAL_BLOCKS * source.block_bytes + factors
     return _SCRATCH + max(passes, _BLOCKS * block + spectra if compressed else 0)
 
 

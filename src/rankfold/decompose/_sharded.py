@@ -56,6 +56,10 @@ class Sharded:
     """
 
     def __init__(self, files: JoinedFiles, mode: int | None, workers: Workers, block_bytes: int) -> None:
+        if not isinstance(files, JoinedFiles):
+            raise OptionError(
+                f"Sharded: got a {type(files).__name__}; make it by Sharded.from_npy(path) or from_folder(path)."
+            )
         check_count("Sharded", "block_bytes", block_bytes)
         self.shape, self.dtype, self.workers, self.block_bytes = (
             files.shape,
@@ -102,7 +106,7 @@ class Sharded:
             DataError: the file is missing, damaged or cut short, on any worker.
             OptionError: see the class.
         """
-        workers = workers_of(process_group)
+        workers = _workers(process_group)
         return cls(together(workers, lambda: open_file(path)), mode, workers, block_bytes)
 
     @classmethod
@@ -130,7 +134,7 @@ class Sharded:
                 folder, on any worker.
             OptionError: see the class.
         """
-        workers = workers_of(process_group)
+        workers = _workers(process_group)
         return cls(together(workers, lambda: open_folder(path, axis)), mode, workers, block_bytes)
 
     @property
@@ -194,3 +198,14 @@ class Sharded:
 
     def _row_bytes(self) -> int:
         return prod(self.shape) // self.shape[self.mode] * _DOUBLE_BYTES
+
+
+def _workers(process_group: object) -> Workers:
+    if process_group is None:
+        return workers_of()
+    if not dist.is_available() or not isinstance(process_group, dist.ProcessGroup):
+        raise OptionError(
+            f"Sharded: process_group is a {type(process_group).__name__}; pass what torch.distributed.new_group gave, "
+            "or None."
+        )
+    return workers_of(process_group)
