@@ -7,10 +7,20 @@ import torch
 from torch import nn
 
 import rankfold as rf
-from rankfold import adapters, decompose, diagnostics, growth, init, layers, regularize, training
+from rankfold import (
+    adapters,
+    decompose,
+    diagnostics,
+    growth,
+    init,
+    integrations,
+    layers,
+    regularize,
+    training,
+)
 from rankfold._collectives import Workers
 from rankfold._errors import RankfoldError
-from rankfold.formats import TT, TTMatrix
+from rankfold.formats import CP, TT, TTMatrix
 
 WRONG = {
     "None": None,
@@ -48,6 +58,10 @@ def _products():
     model = _plain()
     regularize.hadamard(model)
     return model
+
+
+def _cp():
+    return CP(torch.ones(2), (torch.ones(3, 2), torch.ones(4, 2)))
 
 
 def _blocks():
@@ -92,6 +106,14 @@ CALLS = {
     "latent_dropout": lambda value: regularize.latent_dropout(_factorized(), value),
     "decay_groups": lambda value: regularize.decay_groups(value, 1e-3),
     "decay_groups decay": lambda value: regularize.decay_groups(_factorized(), value),
+    "from_tensorly": integrations.from_tensorly,
+    "from_tensorly weights": lambda value: integrations.from_tensorly((value, [[[1.0]], [[2.0]]])),
+    "from_tensorly factors": lambda value: integrations.from_tensorly((torch.ones(1), value)),
+    "from_tensorly modes": lambda value: integrations.from_tensorly(
+        (torch.ones(2, 3), [torch.ones(4, 2)]), modes=value
+    ),
+    "to_tensorly": integrations.to_tensorly,
+    "to_tensorly backend": lambda value: integrations.to_tensorly(_cp(), backend=value),
     "TT": TT,
     "TTMatrix": TTMatrix,
     "TTMatrix.from_dense": lambda value: TTMatrix.from_dense(value, (2, 2), (2, 2), ranks=2),
@@ -144,6 +166,7 @@ CALLS = {
 # the caller's.
 ALLOWED = {
     ("initialize std", "None"),
+    ("from_tensorly weights", "None"),
     ("initialize generator", "None"),
     ("attach generator", "None"),
     ("UpdateRank", "None"),

@@ -244,6 +244,9 @@ def test_an_optimiser_of_the_users_own(kit, tmp_path):
 
 def test_what_cannot_go_with_it_is_refused(kit, tmp_path):
     net = kit.model()
+    for wrong in (None, net, kit.transformers.Trainer):
+        with pytest.raises(rf.OptionError, match=r"pass a transformers\.Trainer"):
+            kit.attach(wrong)
     for optimizer in (torch.optim.SGD(net.parameters()), rf.TDLRT(net, torch.optim.SGD, lr=0.1)):
         trainer = kit.trainer(tmp_path, net, optimizers=(optimizer, None))
         with pytest.raises(rf.OptionError, match=f"has a {type(optimizer).__name__} already"):

@@ -49,11 +49,12 @@ def from_tensorly(value: Any, *, modes: Sequence[int] | None = None) -> CP | Tuc
                 raise ShapeError("from_tensorly: got no factors; pass two or more.")
             like = factors[0]
             return CP(like.new_ones(like.shape[-1]) if lead is None else lead, tuple(factors))
-        where = range(len(factors)) if modes is None else modes
-        if len(where) != len(factors) or (modes is None and lead.ndim != len(factors)):
+        where = tuple(range(lead.ndim)) if modes is None else modes
+        known = isinstance(where, Sequence) and set(where) <= set(range(lead.ndim))
+        if not known or not len(where) == len(set(where)) == len(factors):
             raise ShapeError(
                 f"from_tensorly: got {len(factors)} factors for a core of shape {tuple(lead.shape)} and modes "
-                f"{None if modes is None else tuple(modes)}; name the mode of each factor."
+                f"{modes!r}; name the mode of each factor."
             )
         by_mode = dict(zip(where, factors, strict=True))
         return Tucker(lead, tuple(by_mode.get(mode) for mode in range(lead.ndim)))

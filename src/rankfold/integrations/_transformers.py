@@ -73,8 +73,10 @@ def attach_tdlrt(trainer: Trainer, **options: Any) -> None:
         **options: of TDLRT, such as ``tolerance``.
 
     Raises:
-        OptionError: the trainer has another optimiser already, or options come with a TDLRT of its own.
+        OptionError: no trainer, one with another optimiser already, or options beside a TDLRT of its own.
     """
+    if not isinstance(trainer, Trainer):
+        raise OptionError(f"attach_tdlrt: got a {type(trainer).__name__}; pass a transformers.Trainer.")
     if trainer.optimizer is None:
         inner, arguments = trainer.optimizer_cls_and_kwargs or trainer.get_optimizer_cls_and_kwargs(
             trainer.args
