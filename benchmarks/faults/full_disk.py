@@ -25,6 +25,7 @@ NOTE = (
 )
 PAGE = os.sysconf("SC_PAGE_SIZE")
 ROOMY = 64 * 2**20
+INSIDE = "RANKFOLD_FAULTS_INSIDE"  # set where this process has a mount namespace of its own
 
 
 class Disk:
@@ -151,22 +152,23 @@ def inside(output: str) -> None:
     write_result(output, {"note": NOTE, **facts, "rows": rows})
 
 
-def main(output: str = "faults_full_disk", namespaced: bool = False) -> None:
+def main(output: str = "faults_full_disk") -> None:
     """Fill a disk under every writer.
 
     Arguments:
         output: name of the result.
-        namespaced: this process has a mount namespace of its own already.
     """
-    if namespaced:
+    if INSIDE in os.environ:
         inside(output)
         return
     words = ["unshare", "--mount", "--map-root-user"]
     if subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
         print("skipped: this machine allows no mount namespaces")
         return
-    module = [sys.executable, "-m", "benchmarks.faults.full_disk", "--output", output, "--namespaced"]
-    raise SystemExit(subprocess.run([*words, *module], check=False).returncode)
+    module = [sys.executable, "-m", "benchmarks.faults.full_disk", *sys.argv[1:]]
+    raise SystemExit(
+        subprocess.run([*words, *module], env={**os.environ, INSIDE: "1"}, check=False).returncode
+    )
 
 
 if __name__ == "__main__":
