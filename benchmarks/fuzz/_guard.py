@@ -5,7 +5,6 @@ import resource
 import signal
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +26,13 @@ class Hang(BaseException):
     """The time is over."""
 
 
-@dataclass(frozen=True, slots=True)
 class Finding(Exception):  # noqa: N818 - it is no error of the harness
     """What must not happen."""
 
-    what: str
-
-    def __str__(self) -> str:
-        return self.what
+    @property
+    def what(self) -> str:
+        """In words."""
+        return str(self)
 
 
 @contextlib.contextmanager

@@ -21,17 +21,19 @@ __all__ = ["RECORD_READERS"]
 
 # Of the records that are read, one of so many is drawn as well: that takes ten times as long.
 _DRAWN = 4
+_LONG = 10_000_000  # bytes of an input, of which none of the corpus has so many
 
 
 def _paged(kind: str, file: str, place: str = ".") -> Callable[[Path], object]:
     """Read a record, make its page, and look whether anything on it is not text."""
 
     def read(folder: Path) -> object:
-        path, content = folder / place, (folder / file).read_bytes()
+        path, input_ = folder / place, folder / file
         source = source_of(path)
         if source.name != kind:
             return None  # the input has become a file of another kind
-        number = zlib.crc32(content)
+        size = input_.stat().st_size if input_.is_file() else 0
+        number = zlib.crc32(input_.read_bytes()) if 0 < size < _LONG else 0
         name = NAMES[number % len(NAMES)]
         record = source.read(path, name)
         page = source.page([record], [str(path)])

@@ -40,8 +40,8 @@ def read_text(path: Path, errors: str = "strict") -> str:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
             raise OSError("it is no regular file")
-        content = file.read(min(about.st_size, _MOST) + 1)
-    if len(content) > _MOST:
+        content = b"" if about.st_size > _MOST else file.read(_MOST + 1)
+    if max(about.st_size, len(content)) > _MOST:
         raise ValueError(f"it has over {_MOST >> 20} MiB")
     return content.decode("utf-8", errors)
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from rankfold._errors import DataError
 from rankfold.data._numpy_files import BROKEN, checked_member
+from rankfold.data._unpacking import regular_size
 
 __all__ = ["FILE_SIZE", "TEST_FILES", "TRAIN_FILES", "read_archive", "read_binary"]
 
@@ -35,7 +36,7 @@ def read_binary(path: Path, images: int = _IMAGES_PER_FILE) -> tuple[np.ndarray,
         DataError: the file cannot be read or has another size.
     """
     try:
-        size = path.stat().st_size
+        size = regular_size(path)
         content = np.fromfile(path, np.uint8, images * _ROW)
     except OSError as error:
         raise DataError(f"load_dataset: {path} cannot be read ({error}); replace it.") from None
@@ -62,6 +63,7 @@ def read_archive(path: Path) -> dict[str, np.ndarray]:
         DataError: the archive cannot be read, a key is missing, or an array has another type or shape.
     """
     try:
+        regular_size(path)
         with zipfile.ZipFile(path) as archive:
             for key in _KEYS:
                 checked_member(archive, key, path)

@@ -17,6 +17,7 @@ from rankfold.data._dataset import Dataset, normalize
 from rankfold.data._download import download_file
 from rankfold.data._labels import checked_labels
 from rankfold.data._locate import cache_root, not_found, search_roots
+from rankfold.data._unpacking import regular_size
 
 __all__ = ["load_cifar10", "unpack"]
 
@@ -122,6 +123,7 @@ def unpack(archive: Path, target: Path) -> None:
     """
     wanted = {f"{_FOLDER}/{name}": name for name in TRAIN_FILES + TEST_FILES}
     try:
+        regular_size(archive)
         target.mkdir(parents=True, exist_ok=True)
         with (
             tempfile.TemporaryDirectory(dir=target.parent) as partial,

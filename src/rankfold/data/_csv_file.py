@@ -3,6 +3,7 @@
 import csv
 from array import array
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from rankfold._errors import DataError
 from rankfold.data._tensor_source import TensorSource
+from rankfold.data._unpacking import limited_lines
 
 __all__ = ["open_csv"]
 
@@ -44,12 +46,15 @@ def open_csv(path: Path, key: str | None) -> TensorSource:
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Number and cells of every line that is not empty."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
+        with path.open("rb") as file:
+            lines = limited_lines(file, path.stat().st_size)
+            first = next(lines).removeprefix("\ufeff")
+            # Cells in quotes may hold ends of lines.
+            reader = csv.reader(f"{line}\n" for line in chain([first], lines))
             for cells in reader:
                 if cells:
                     yield reader.line_num, cells
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:  # no UTF-8, or a line that is too long
         raise DataError(f"{path}: the file is no table in UTF-8 text ({error}); write it again.") from None
 
 

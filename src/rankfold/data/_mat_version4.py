@@ -31,7 +31,7 @@ def arrays_of_version_4(path: Path) -> Iterator[MatArray]:
                 raise ValueError("it does not begin as one")
             mark, rows, columns, imaginary, letters = struct.unpack(f"{order}5i", head)
             kind, form = mark // 10 % 10, mark % 10
-            if kind >= len(_TYPES) or min(rows, columns, letters) < 0:
+            if kind >= len(_TYPES) or min(rows, columns) < 0 or letters < 1:
                 raise ValueError("it does not begin as one")
             stored = np.dtype(f"{order}{_TYPES[kind]}")
             start, length = file.tell() + letters, rows * columns * stored.itemsize

@@ -48,11 +48,11 @@ def arrays_of_version_5(path: Path) -> Iterator[MatArray]:
             kind, length = struct.unpack(f"{order}II", tag)
             if place + 8 + length > size:
                 raise ValueError("it ends before what it announces")
-            if kind in (_MATRIX, _COMPRESSED):
-                again = partial(_parts, path, order, place, most)
-                found = _array(again, order)
-                if found is not None:
-                    yield found
+            if kind not in (_MATRIX, _COMPRESSED):
+                raise ValueError(f"it has an element of type {kind}")
+            found = _array(partial(_parts, path, order, place, most), order)
+            if found is not None:
+                yield found
             place += 8 + length
             file.seek(place)
 

@@ -37,7 +37,14 @@ def open_npy(path: Path, key: str | None) -> TensorSource:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except BROKEN as error:
         raise _damaged(path, error) from None
-    return numpy_source(path, array.shape, array.dtype, lambda: array, mapped=True)
+    size = path.stat().st_size
+
+    def load() -> np.ndarray:
+        if path.stat().st_size != size:  # to read a mapped file that was cut would end the process
+            raise DataError(f"{path}: the file has changed since it was opened; open it again.")
+        return array
+
+    return numpy_source(path, array.shape, array.dtype, load, mapped=True)
 
 
 def open_npz(path: Path, key: str | None) -> TensorSource:

@@ -1,10 +1,11 @@
 """How much a compressed file may become, and lines that do not grow without end."""
 
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["Readable", "limited_lines", "most_unpacked"]
+__all__ = ["Readable", "limited_lines", "most_unpacked", "regular_size"]
 
 # A file of real data seldom becomes more than a few times its size; one that was made to fill a memory becomes up to
 # 1032 times, the most that deflate can (RFC 1951). Choices of this library.
@@ -20,9 +21,25 @@ class Readable(Protocol):
         ...
 
 
+def regular_size(path: Path) -> int:
+    """Bytes of a regular file; to open a pipe would wait for its other end.
+
+    Raises:
+        OSError: there is none.
+    """
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise OSError("it is no regular file")
+    return about.st_size
+
+
 def most_unpacked(path: Path) -> int:
-    """Bytes that the content of a compressed file may have: 256 MiB, or 100 times its own size if that is more."""
-    return max(_SURE, _RATIO * path.stat().st_size)
+    """Bytes that the content of a compressed file may have: 256 MiB, or 100 times its own size if that is more.
+
+    Raises:
+        OSError: it is no regular file.
+    """
+    return max(_SURE, _RATIO * regular_size(path))
 
 
 def limited_lines(file: Readable, most: int) -> Iterator[str]:

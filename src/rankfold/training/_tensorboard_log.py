@@ -3,6 +3,7 @@
 import os
 from typing import Any, Self
 
+from rankfold._display import one_line
 from rankfold._errors import OptionError
 from rankfold.training._records import RankRecord
 
@@ -52,7 +53,7 @@ class TensorBoardLog:
 
     def __call__(self, record: RankRecord) -> None:
         """Write down a truncation."""
-        layer = record.layer or "network"
+        layer = one_line(record.layer) or "network"
         for mode in record.modes:
             self.writer.add_scalar(f"rank/{layer}/mode_{mode}", record.ranks[mode], record.step)
         self.writer.add_scalar(f"truncation_error/{layer}", record.truncation_error, record.step)
