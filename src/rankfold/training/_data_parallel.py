@@ -54,7 +54,7 @@ def leave_out(wrapper: DistributedDataParallel, parameters: Collection[nn.Parame
         if getattr(state, option, None):
             raise OptimizerError(
                 f"TDLRT: DistributedDataParallel was made with {option.removeprefix('_').removesuffix('_params')}, "
-                "under which ranks cannot change; leave the option out, or the wrapper: TDLRT averages gradients, too."
+                "under which ranks cannot change; leave the option out, or the wrapper, which TDLRT does not need."
             )
     if not any(p.requires_grad and name not in names | known for name, p in named):
         raise OptimizerError(

@@ -197,7 +197,7 @@ class TDLRT(CyclicOptimizer):
             self._turned = bring_to_form(self.layers)  # until the first step
         self._note_ranks()
         # Directions that widen a basis come from gradients of all workers, which are there after the backward.
-        self._passes = one_passes(model, self.layers, accumulate or self.shared.workers.count > 1)
+        self._passes = one_passes(model, self.layers, accumulate or self.shared.several)
         self._prepare_pass()
 
     # -- the step --------------------------------------------------------------------------------------

@@ -71,8 +71,8 @@ class SharedTraining:
         self.workers = workers_of(group)
         #: Whether these are all workers, whom every copy finds again.
         self.all_workers = group is None or group is dist.group.WORLD
-        #: Whether the next step turns or widens bases. The others have no use for gradients of factors, which are most
-        #: of the numbers in a layer: they are not sent then, and set to None.
+        #: Whether the next step turns or widens bases. Others have no use for gradients of factors, which are many
+        #: numbers: they are not sent then, and set to None.
         self.bases_wanted = True
         #: Parameters that had no gradient here in this step and have that of other workers now.
         self.lacking: set[nn.Parameter] = set()
@@ -84,7 +84,8 @@ class SharedTraining:
         self._task, self._position = -1, ""
         self._before_others = self.all_workers and not _running()
         self._handles: list[Any] = []
-        if self.workers.count > 1:
+        self.several = self.workers.count > 1
+        if self.several:
             self._take_over()
 
     # -- at the start ----------------------------------------------------------------------------------
@@ -96,7 +97,7 @@ class SharedTraining:
             OptimizerError: they did not, or a wrapper cannot do with fewer parameters.
         """
         self._adopt()
-        if self.workers.count == 1:
+        if not self.several:
             return
         sizes = [
             f"{name} {'low-rank' if parameter in self._low_rank else tuple(parameter.shape)} {parameter.dtype}"
@@ -154,7 +155,11 @@ class SharedTraining:
                 "TDLRT: torch.distributed was started after this optimiser was made, which averages no gradients; call "
                 "init_process_group first."
             )
-        if self.workers.count > 1 and not self._averaged:
+        if self.several and not _running():
+            raise OptimizerError(
+                "TDLRT: this optimiser trained with other workers and torch.distributed was ended; make a new one."
+            )
+        if self.several and not self._averaged:
             self._average()
 
     def stand_at(self, *numbers: int) -> None:
@@ -221,7 +226,7 @@ class SharedTraining:
 
     def _seen(self, _: Tensor) -> None:
         task = torch._C._current_graph_task_id()
-        if task != self._task:
+        if task != self._task and _running():  # the model may live on when the others are gone
             self._task = task
             _queue(self._after_backward)
 

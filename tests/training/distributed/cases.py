@@ -61,6 +61,8 @@ _EVENTS: dict[str, Case] = {
     "messages": events.messages,
     "resumed": partial(events.resumed, wrapped=True),
     "helpers": events.helpers,
+    "compressed": events.compressed,
+    "afterwards": events.afterwards,
     "orthogonal": events.orthogonal,
     "nan in shard": sharded.nan_in_shard,
     "refused shards": sharded.refused,

@@ -1,6 +1,9 @@
 """What may happen in a run of several workers beside plain training; each function is run by every worker."""
 
 import copy
+import os
+import runpy
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -186,6 +189,9 @@ def refused(rank: int, workers: int) -> dict[str, str]:
     sentences["join"] = refusal(lambda: one(run, optimizer, rank, workers, 0))
     with mock.patch("torch.distributed.is_initialized", return_value=False):
         model, optimizer = made(rank)
+    from torch.distributed.optim import ZeroRedundancyOptimizer  # the import warns
+
+    sentences["ZeRO"] = refusal(lambda: rf.TDLRT(model, ZeroRedundancyOptimizer, lr=0.1))
     sentences["early"] = refusal(lambda: one(model, optimizer, rank, workers, 0))
     model, optimizer = made(rank, process_group=dist.new_group(list(range(workers))))
     sentences["copy"] = refusal(lambda: copy.deepcopy(optimizer))
@@ -257,6 +263,39 @@ def resumed(rank: int, workers: int, wrapped: bool) -> dict[str, Any]:
     for step in range(4, 8):
         one(again, second, rank, workers, step)
     return {"first": values(model), "second": values(other), "ranks": [before, after]}
+
+
+def compressed(rank: int, workers: int) -> dict[str, Any]:
+    """Fine-tuning after compression, each worker with batches of its own."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(32, 24), nn.Tanh(), nn.Linear(24, 5)).double()
+    batches = [batch(step, 24) for step in range(3)]
+    share = [(x[rank::workers], y[rank::workers]) for x, y in batches]
+    plan = rf.FineTuning(batches=share, epochs=2, lr=0.1)
+    rf.compress(model, 4, calibration=[x for x, _ in batches], finetune=plan)
+    return {"after": values(model)}
+
+
+def afterwards(rank: int, workers: int) -> dict[str, Any]:
+    """The model goes on without the others; its optimiser does not."""
+    model, optimizer = made(rank)
+    one(model, optimizer, rank, workers, 0)
+    dist.destroy_process_group()
+    sentence = refusal(lambda: one(model, optimizer, rank, workers, 1))
+    gradient = model[3].core.grad is not None
+    again = rf.TDLRT(model, SGD, lr=0.1)
+    one(model, again, 0, 1, 1)
+    return {"sentence": sentence, "gradient": gradient, "steps": again.steps_done}
+
+
+def script(rank: int, workers: int, file: Path, port: int) -> dict[str, Any]:
+    """What a script leaves behind that ``torchrun`` would start, run in the folder where it lies."""
+    dist.destroy_process_group()
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(workers), "LOCAL_RANK": str(rank)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.chdir(file.parent)
+    left = runpy.run_path(str(file), run_name="__main__")
+    return {name: values(model) for name, model in left.items() if isinstance(model, nn.Module)}
 
 
 def helpers(rank: int, workers: int) -> dict[str, Any]:

@@ -79,5 +79,6 @@ def _work(rank: int, count: int, cases: Mapping[str, Case], folder: str) -> None
             results[name] = case(rank, count)
         except Exception:
             results[name] = traceback.format_exc()
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
     torch.save(results, Path(folder) / f"{rank}.pt")

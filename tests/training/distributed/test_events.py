@@ -69,6 +69,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(pair):
         assert "build the embedding with sparse=False" in result.pop("sparse")
         assert "DistributedDataParallel.join is in use" in result.pop("join")
         assert "torch.distributed was started after this optimiser was made" in result.pop("early")
+        assert "it is not known how the state of ZeroRedundancyOptimizer follows" in result.pop("ZeRO")
         assert "cannot be copied or pickled" in result.pop("copy")
         assert not result
 
@@ -103,6 +104,22 @@ def test_a_stored_run_goes_on_bit_by_bit(pair):
         assert result["ranks"][0] != result["ranks"][1]
         for parameter, value in result["first"].items():
             assert torch.equal(result["second"][parameter], value)
+
+
+def test_fine_tuning_of_a_compressed_model_is_that_of_one_process(pair):
+    from tests.training.distributed.events import compressed
+
+    one = compressed(0, 1)["after"]
+    for name, value in same(pair["compressed"])[0]["after"].items():
+        torch.testing.assert_close(value, one[name], rtol=1e-9, atol=1e-9)
+
+
+def test_a_model_outlives_its_workers_and_its_optimiser_does_not(pair):
+    for result in pair["afterwards"]:
+        assert not isinstance(result, str), result
+        assert "torch.distributed was ended; make a new one" in result["sentence"]
+        assert result["gradient"]
+        assert result["steps"] == 1
 
 
 def test_penalties_and_dropout_of_every_worker_leave_ranks_alike(pair):
