@@ -1,6 +1,7 @@
 """Arguments of a wrong kind end in a sentence of our own, never in an error from inside, in every package of parts."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -152,6 +153,12 @@ CALLS = {
     "fit_two_site targets": lambda value: training.fit_two_site(
         layers.MPSClassifier(4, 2, rank=2), torch.rand(6, 4), value
     ),
+    "low_rank_parameters": training.low_rank_parameters,
+    "restore_ranks": lambda value: training.restore_ranks(value, SimpleNamespace(state_dict_metadata={})),
+    "restore_ranks metadata": lambda value: training.restore_ranks(_factorized(), value),
+    "TDLRT process_group": lambda value: rf.TDLRT(
+        _factorized(), torch.optim.SGD, lr=0.1, process_group=value
+    ),
     "TrainingMonitor": diagnostics.TrainingMonitor,
     "TrainingMonitor step": lambda value: diagnostics.TrainingMonitor(_plain())(value),
     "t_svd": lambda value: decompose.t_svd(value, 1),
@@ -165,6 +172,7 @@ CALLS = {
 # None stands for a default, an empty dictionary for no rank index; what a function or model of the caller raises is
 # the caller's.
 ALLOWED = {
+    ("TDLRT process_group", "None"),
     ("initialize std", "None"),
     ("from_tensorly weights", "None"),
     ("initialize generator", "None"),

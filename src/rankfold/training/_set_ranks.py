@@ -57,8 +57,9 @@ def set_ranks(
             :func:`rankfold.factorize` takes them; where several match, the last one counts.
         optimizer: TDLRT, or a ``torch.optim`` class made known with :func:`rankfold.register_transport` (SGD, Adam
             and AdamW are), over any of the parameters.
-        generator: source of the random directions; None is torch's global one. Several processes that train one
-            model need the same numbers: give each a generator of the same seed.
+        generator: source of the random directions; None is torch's global one. Of several processes that train one
+            model with TDLRT all take the directions of the first; with another optimiser give each a generator of the
+            same seed.
 
     Returns:
         For each layer a :class:`RankRecord` with the ranks before and after and what was cut.

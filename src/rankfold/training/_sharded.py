@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rankfold._errors import OptimizerError
 from rankfold.convert import factorized_layers
-from rankfold.layers import FactorizedLayer
+from rankfold.layers import FactorizedLayer, require_module
 
 __all__ = ["clip_gradients", "is_sharded", "local", "low_rank_parameters", "require_whole", "split_sharded"]
 
@@ -25,6 +25,9 @@ def low_rank_parameters(model: nn.Module) -> set[nn.Parameter]:
     Returns:
         Parameters of the model.
 
+    Raises:
+        OptionError: it is no ``nn.Module``.
+
     Example:
         >>> import rankfold as rf
         >>> from torch import nn
@@ -33,6 +36,7 @@ def low_rank_parameters(model: nn.Module) -> set[nn.Parameter]:
         >>> sorted(tuple(parameter.shape) for parameter in low_rank_parameters(model))
         [(2, 2), (8, 2), (8, 2)]
     """
+    require_module(model, "low_rank_parameters")
     parts = (part for _, layer in factorized_layers(model) for part in layer.parts.values())
     return {
         part for part in parts if isinstance(part, nn.Parameter)

@@ -7,6 +7,7 @@ from torch import nn
 
 from rankfold._errors import CheckpointError, OptionError
 from rankfold.convert import factorized_layers
+from rankfold.layers import require_module
 
 if TYPE_CHECKING:
     from torch.distributed.checkpoint.metadata import Metadata
@@ -28,10 +29,11 @@ def restore_ranks(model: nn.Module, metadata: "Metadata") -> None:
             with checkpoints of your own only.
 
     Raises:
-        OptionError: what is no such metadata.
+        OptionError: what is no such metadata, or no ``nn.Module``.
         CheckpointError: a layer that is not in it, or two that could be meant; nothing was changed.
         RankError: ranks that a layer cannot have.
     """
+    require_module(model, "restore_ranks")
     stored = getattr(metadata, "state_dict_metadata", None)
     if not isinstance(stored, dict):
         raise OptionError(

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from rankfold._collectives import digest, workers_of
-from rankfold._errors import OptimizerError
+from rankfold._errors import OptimizerError, OptionError
 from rankfold.layers import FactorizedLayer
 from rankfold.training._data_parallel import leave_out, wrappers_of
 from rankfold.training._sharded import is_sharded, low_rank_parameters
@@ -53,7 +53,7 @@ class SharedTraining:
         group: the process group; None is the wrapper's, or the default one.
 
     Raises:
-        OptimizerError: what is no process group.
+        OptionError: what is no process group.
     """
 
     def __init__(
@@ -270,7 +270,7 @@ def _running() -> bool:
 
 def _check_group(group: Any) -> None:
     if group is not None and not (dist.is_available() and isinstance(group, dist.ProcessGroup)):
-        raise OptimizerError(
+        raise OptionError(
             f"TDLRT: process_group must be a process group that this process is in, or None, got {group!r}; pass one "
             "of torch.distributed.new_group, or None for all processes."
         )

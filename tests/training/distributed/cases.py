@@ -15,6 +15,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "plain": {"lr": 0.5},
     "wrapped": {"way": "ddp", "last": 7},
     "wrapped later": {"way": "late", "core_steps": 1, "lr": 0.5},
+    "wrapped before": {"way": "unseen", "core_steps": 1, "steps": 5},
     "one-pass, Adam": {"core_steps": 1, "inner": "Adam"},
     "one-pass, wrapped, accumulated quietly": {"core_steps": 1, "way": "ddp", "parts": 2, "no_sync": True},
     "accumulated, clipped": {"clip": 0.1, "parts": 2, "last": 5},
@@ -81,6 +82,7 @@ _WAYS = {
     "wrapped": {"way": "ddp", "parts": 2},
     "wrapped, quiet": {"way": "ddp", "parts": 3, "no_sync": True},
     "wrapped later": {"way": "late", "clip": 0.2},
+    "wrapped before": {"way": "unseen", "parts": 2, "no_sync": True},
 }
 _STEPS = {
     **{f"augmented, core_steps={count}": {"core_steps": count} for count in (1, 2, 5)},

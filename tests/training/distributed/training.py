@@ -104,7 +104,7 @@ def train(
     Arguments:
         rank, workers: this process, of how many; each takes every so many-th sample.
         net: of NETWORKS.
-        way: 'plain', 'ddp' (passed to TDLRT), or 'late' (made after TDLRT).
+        way: 'plain', or in DistributedDataParallel: 'ddp' is passed to TDLRT, 'unseen' is made before and 'late' after.
         inner: of torch.optim.
         steps, size: batches, and samples in each of them.
         last: samples in the last batch.
@@ -118,7 +118,7 @@ def train(
     model = network(net, seed=rank)  # those of worker 0 count
     alone = workers == 1
     run: nn.Module = model
-    if way == "ddp" and not alone:
+    if way in ("ddp", "unseen") and not alone:
         run = DistributedDataParallel(model, **(ddp or {}))
     rates = {
         "SGD": {"lr": 0.1, "momentum": 0.9},
@@ -127,7 +127,11 @@ def train(
     }
     # One process needs to be told of several passes; several workers always keep what a one-pass step needs.
     defaults = {"tolerance": 0.4, "tolerance_warmup": steps - 1, "core_steps": 2, "accumulate": parts > 1}
-    optimizer = rf.TDLRT(run, getattr(torch.optim, inner), **{**rates[inner], **defaults, **options})
+    optimizer = rf.TDLRT(
+        model if way == "unseen" else run,
+        getattr(torch.optim, inner),
+        **{**rates[inner], **defaults, **options},
+    )
     if way == "late" and not alone:
         run = DistributedDataParallel(model, **(ddp or {}))
     history, losses = [], []
