@@ -203,8 +203,8 @@ LONG: dict[str, Callable] = {
     ),
     **{
         f"{method} {name} mode {mode}": decomposed(f"{name}.npy", mode, rank=2, method=method, block=2000)
-        for method in ("greedy", "overparam", "gradient_flow", "auto")
-        for name in ("cube", "four", "five")
+        for method in ("greedy", "gradient_flow", "auto")
+        for name in ("cube", "four")
         for mode in (0, 2)
     },
     **{

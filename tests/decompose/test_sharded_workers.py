@@ -11,8 +11,8 @@ import pytest
 from tests.decompose.sharded_cases import LONG, REFUSED, SAME, WORKERS, read, run, write_files
 
 ROOT = Path(__file__).parents[2]
-# Beyond this something waits for ever.
-PATIENCE = 240.0
+# Seconds beyond which something waits for ever.
+PATIENCE = {"short": 300.0, "long": 1500.0}
 GROUPS = {"two": 2, "three": 3}
 Answers = dict[str, list[dict[str, dict[str, Any]]]]
 
@@ -33,7 +33,7 @@ def started(folder: Path, length: str) -> Answers:
         for rank in range(WORKERS)
     ]
     try:
-        outputs = [process.communicate(timeout=PATIENCE)[0].decode() for process in processes]
+        outputs = [process.communicate(timeout=PATIENCE[length])[0].decode() for process in processes]
     finally:
         for process in processes:
             process.kill()

@@ -8,6 +8,7 @@ from datetime import timedelta
 import torch.distributed as dist
 
 from rankfold._collectives import Workers, workers_of
+from rankfold._errors import RankfoldError
 
 __all__ = ["is_helper", "launched_workers"]
 
@@ -24,6 +25,13 @@ def launched_workers() -> Iterator[Workers]:
     dist.init_process_group("gloo", timeout=_PATIENCE)
     try:
         yield workers_of()
+    except RankfoldError:
+        raise
+    except RuntimeError as error:  # as the collectives say that another worker is gone
+        first = str(error).partition("\n")[0]
+        raise RankfoldError(
+            f"a worker was lost ({first}); look at what the others say, and start all of them again."
+        ) from error
     finally:
         dist.destroy_process_group()
 

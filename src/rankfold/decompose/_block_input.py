@@ -4,7 +4,6 @@ import torch
 
 from rankfold._errors import NonFiniteError, ShapeError
 from rankfold.decompose._block_data import BlockData
-from rankfold.decompose._block_memory import check_block_memory
 from rankfold.decompose._blocks import Blocks, extent_of
 from rankfold.decompose._sharded import Sharded
 
@@ -18,7 +17,6 @@ def read_blocks(
     double: bool,
     unit_norm: bool,
     safe: tuple[float, float],
-    rank: int | None,
 ) -> tuple[BlockData, float]:
     """Read a sharded tensor once.
 
@@ -28,7 +26,6 @@ def read_blocks(
         double: work in float64 whatever the files hold.
         unit_norm: scale the data to norm 1.
         safe: norms between which the data may stay as they are.
-        rank: for the estimate of memory, None where it is to be found.
 
     Returns:
         The data, and what they were divided by.
@@ -36,9 +33,7 @@ def read_blocks(
     Raises:
         ShapeError: all entries are zero.
         NonFiniteError: NaN or infinity, or a norm beyond the dtype.
-        OptionError: it needs more memory than is free.
     """
-    check_block_memory("cp", source, ranks=rank)
     extent = extent_of("cp", source)
     if extent.largest == 0:
         raise ShapeError("cp: all entries are zero; there are no components to find, pass another tensor.")

@@ -112,7 +112,14 @@ def cp(
     source = checked_generator("cp", generator)
     source = same_generator("cp", workers, source, generator is not None)
     recorder = Recorder(callback, workers)
-    given = read_input(x, mask, precise=chosen.name != "als", unit_norm=chosen.unit_norm, rank=rank)
+    given = read_input(
+        x,
+        mask,
+        precise=chosen.name != "als",
+        unit_norm=chosen.unit_norm,
+        rank=rank,
+        compressed=not (nonnegative or symmetric or init is not None or chosen.name == "als"),
+    )
     data = given.data
     settings = Settings(
         generator=source,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rankfold._errors import NonFiniteError, OptionError, RankError, ShapeError
 from rankfold.decompose._block_input import read_blocks
+from rankfold.decompose._block_memory import check_block_memory
 from rankfold.decompose._check import Mask, checked_mask, checked_tensor
 from rankfold.decompose._complete import CompleteData
 from rankfold.decompose._data import Data
@@ -60,7 +61,9 @@ class Input:
         return [factors[self.modes.index(mode)] for mode in range(len(factors))]
 
 
-def read_input(x: Any, mask: Mask, *, precise: bool, unit_norm: bool, rank: int | None) -> Input:
+def read_input(
+    x: Any, mask: Mask, *, precise: bool, unit_norm: bool, rank: int | None, compressed: bool = True
+) -> Input:
     """Check a tensor and a mask, and choose the form of the data.
 
     Arguments:
@@ -69,6 +72,7 @@ def read_input(x: Any, mask: Mask, *, precise: bool, unit_norm: bool, rank: int 
         precise: work in float64 where the data are small enough.
         unit_norm: scale the data to norm 1.
         rank: for the estimate of memory, None where it is to be found.
+        compressed: for the same, whether a tensor in files is looked at in coordinates of its leading singular vectors.
 
     Returns:
         The data; the input itself is not changed.
@@ -77,7 +81,7 @@ def read_input(x: Any, mask: Mask, *, precise: bool, unit_norm: bool, rank: int 
         ShapeError, NonFiniteError, RankError, OptionError: see ``cp``.
     """
     if isinstance(x, Sharded):
-        return _read_sharded(x, mask, unit_norm=unit_norm, rank=rank)
+        return _read_sharded(x, mask, unit_norm=unit_norm, rank=rank, compressed=compressed)
     tensor = checked_tensor("cp", x)
     if rank is not None:
         checked_rank(rank, tensor.shape)
@@ -117,7 +121,7 @@ def read_input(x: Any, mask: Mask, *, precise: bool, unit_norm: bool, rank: int 
     return Input(data, like, scale, modes)
 
 
-def _read_sharded(x: Sharded, mask: Mask, *, unit_norm: bool, rank: int | None) -> Input:
+def _read_sharded(x: Sharded, mask: Mask, *, unit_norm: bool, rank: int | None, compressed: bool) -> Input:
     if mask is not None:
         raise OptionError(
             "cp: a sharded tensor takes no mask, because all its entries count; pass a tensor that fits into memory."
@@ -126,7 +130,8 @@ def _read_sharded(x: Sharded, mask: Mask, *, unit_norm: bool, rank: int | None) 
         checked_rank(rank, x.shape)
     modes = _mode_order(x.shape)
     double = prod(x.shape) <= _PRECISE_ENTRIES
-    data, scale = read_blocks(x, modes, double=double, unit_norm=unit_norm, safe=_SAFE, rank=rank)
+    check_block_memory("cp", x, ranks=rank, compressed=compressed)
+    data, scale = read_blocks(x, modes, double=double, unit_norm=unit_norm, safe=_SAFE)
     return Input(data, torch.empty(0, dtype=x.dtype), scale, modes)
 
 
