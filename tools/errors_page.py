@@ -63,7 +63,7 @@ _COMMAND_LINE = """\
 ## On the command line
 
 A command prints the sentence to its error output and ends with exit code 2. There is no traceback, and no file is left
-behind. Ctrl-C ends with 130 and says how to go on."""
+behind. Ctrl-C ends with 130, SIGTERM with 0 where everything is saved; both say how to go on."""
 
 
 def errors_page() -> str:
