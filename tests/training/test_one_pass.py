@@ -116,3 +116,25 @@ def test_steps_with_and_without_closure_may_alternate():
             one_step(model, optimizer, seed, closure=closure)
         models.append(model)
     close(*models)
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [(lambda: Conv2d(2, 8, 3, rank=(4, 2)), (4, 2, 6, 6)), (lambda: Linear(3, 8, rank=3), (12, 3))],
+)
+def test_what_scales_the_gradient_of_a_core_scales_the_new_blocks_too(make, shape, accumulate):
+    """Where only the first mode widens, the old block lies at the beginning of the widened gradient."""
+    results = []
+    for factor in (1.0, 0.25):
+        torch.manual_seed(0)
+        model = nn.Sequential(make()).double()
+        optimizer = tdlrt(
+            model, core_steps=1, momentum=0.0, tolerance=0.0, lr=0.01 / factor, accumulate=accumulate
+        )
+        model(random_tensor(*shape)).square().sum().backward()
+        model[0].core.grad.mul_(factor)
+        model[0].bias.grad.mul_(factor)
+        optimizer.step()
+        results.append(model)
+    close(*results)

@@ -160,4 +160,6 @@ class OnePass:
 
     def _keep(self, gradient: Tensor, core: Tensor) -> Tensor:
         self._gradient = gradient.to(self.layer.core.dtype)
-        return gradient[tuple(slice(size) for size in core.shape)]
+        # A copy: autograd keeps a contiguous view as it is, and who scales the gradient of the core would scale this
+        # block of the widened one and no other.
+        return gradient[tuple(slice(size) for size in core.shape)].clone()
