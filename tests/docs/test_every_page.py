@@ -12,6 +12,10 @@ NOT_RUN = Counter(
         ("docs/start.md", "installs packages"): 1,
         ("docs/distributed.md", "the tests run the script with two workers"): 1,
         ("docs/train.md", "many minutes, and needs MNIST"): 1,
+        (
+            "docs/trainers.md",
+            "tests/integrations/test_transformers.py does the same; the import takes seconds",
+        ): 1,
         ("docs/start.md", "half a minute; a test runs the same with fewer epochs"): 1,
     }
 )

@@ -1,8 +1,6 @@
 """The guide to trainers: its blocks run, and the lines it shows are those of the examples."""
 
-import torch
 from tests.docs.pages import ROOT, Shown, blocks_of
-from torch import nn
 
 import rankfold as rf
 
@@ -22,12 +20,6 @@ def test_the_lines_are_those_by_which_the_scripts_differ() -> None:
 
 
 def test_what_the_blocks_leave_behind(shown: Shown) -> None:
-    layer = "bert.encoder.layer.0.intermediate.dense"
-    assert shown["again"].get_submodule(layer).ranks == (16, 16)
-    assert type(shown["dense"].get_submodule(layer)) is nn.Linear
-    torch.testing.assert_close(
-        shown["dense"].get_submodule(layer).weight, shown["again"].get_submodule(layer).weight
-    )
     assert shown["tdlrt"].records
     averaged = shown["averaged"]
     accuracy = (averaged(shown["inputs"]).argmax(1) == shown["labels"]).float().mean()

@@ -83,7 +83,7 @@ class LightningCallback(Callback):  # pyright: ignore[reportGeneralTypeIssues] -
         for optimizer in _optimizers(trainer):
             optimizer.truncate()
             if self._log:
-                self.log_dict(rank_metrics(optimizer))
+                self.log_dict(rank_metrics(optimizer), sync_dist=True)
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Leave trainer and optimiser as they were."""
