@@ -35,6 +35,8 @@ DECOMPOSED := decompose_success decompose_overfactored decompose_rank decompose_
 	cp_sweep cp_collinear
 # These are for the cards of docs/methods.
 CARDS := card_cp card_formats card_integrators card_orthogonal card_policies
+# Kills, full disks and NaN on purpose; the soak takes half an hour and is for bench-full.
+FAULTS := kills elastic full_disk not_finite threshold
 # These two read real data: set RANKFOLD_DATA.
 DECOMPOSED_DATA := tucker decompose_real
 # So do these, with the trained networks.
@@ -44,17 +46,20 @@ bench: $(DEV_STAMP)  ## the short benchmarks, in minutes; results go to benchmar
 	for name in digits_lenet import_time basis_precision $(TIMED) memory compile exactness $(DECOMPOSED) \
 		$(CARDS); do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in $(FAULTS); do $(BIN)/python -m benchmarks.faults.$$name || exit 1; done
 	if command -v chromium >/dev/null; then $(BIN)/python -m benchmarks.page_paint || exit 1; fi
 	if test -n "$$RANKFOLD_DATA"; then for name in $(DECOMPOSED_DATA); do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done; \
 	for name in $(COMPRESSED_DATA); do \
 		$(BIN)/python -m benchmarks.compress_networks --network $$name || exit 1; done; fi
 	$(BIN)/python -m benchmarks.performance_page
+	$(BIN)/python -m tools.faults_page
 	$(BIN)/python -m tools.method_cards
 
 bench-full: $(DEV_STAMP)  ## the same with more rounds and cases, then with two threads; for a quiet machine
 	for name in digits_lenet import_time basis_precision memory compile exactness $(CARDS); do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in $(FAULTS) soak; do $(BIN)/python -m benchmarks.faults.$$name || exit 1; done
 	for name in $(DECOMPOSED); do $(BIN)/python -m benchmarks.$$name --full || exit 1; done
 	if command -v chromium >/dev/null; then $(BIN)/python -m benchmarks.page_paint || exit 1; fi
 	if test -n "$$RANKFOLD_DATA"; then for name in $(DECOMPOSED_DATA); do \
@@ -66,6 +71,7 @@ bench-full: $(DEV_STAMP)  ## the same with more rounds and cases, then with two 
 		$(BIN)/python -m benchmarks.$$name --full || exit 1; \
 		$(BIN)/python -m benchmarks.$$name --threads 2 || exit 1; done
 	$(BIN)/python -m benchmarks.performance_page
+	$(BIN)/python -m tools.faults_page
 	$(BIN)/python -m tools.method_cards
 
 clean:

@@ -196,6 +196,16 @@ def test_refused_in_a_sentence(call, wrong):
         CALLS[call](WRONG[wrong])
 
 
+@pytest.mark.parametrize("path", [None, 3, object(), nn.Linear(1, 1)])
+@pytest.mark.parametrize("name", ["save", "load"])
+def test_models_and_paths_of_files(name, path):
+    with pytest.raises(RankfoldError, match="path"):
+        getattr(rf, name)(_plain(), path)
+    if not isinstance(path, nn.Module):
+        with pytest.raises(RankfoldError, match="model is a"):
+            getattr(rf, name)(path, _plain())
+
+
 @pytest.mark.parametrize("path", [None, 3, object()])
 @pytest.mark.parametrize("name", ["save_adapter", "load_adapter", "save_peft", "load_peft"])
 def test_paths_that_are_none(name, path):

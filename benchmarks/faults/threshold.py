@@ -19,10 +19,10 @@ from rankfold.layers import Linear
 
 NOTE = (
     "A linear layer of 20 inputs and outputs learns a matrix of singular values 1, 0.8, 0.6 and one more, half the "
-    "squared distance as loss with normal noise of 0.02 in each entry of the gradient, SGD, tolerance 0.1. At rate 0.1 "
-    "a direction that was cut cannot grow back within a cycle, at 0.6 it does. ratio is the last singular value by "
-    "tolerance times norm. changes of 100 cycles is how many of a hundred cycles in the second half end with another "
-    "rank than they began with, swings those that undo the change before, share the part of them that end at rank 4."
+    "squared distance as loss with normal noise of 0.02 in each entry of the gradient, SGD, tolerance 0.1. ratio is "
+    "the last singular value by tolerance times norm. changes of 100 cycles is how many of a hundred cycles in the "
+    "second half end with another rank than they began with, swings those that undo the change before, share the part "
+    "of them that end at rank 4."
 )
 SIZE, TOLERANCE, NOISE, RATES = 20, 0.1, 0.02, (0.1, 0.6)
 OTHERS = (1.0, 0.8, 0.6)

@@ -65,6 +65,9 @@ class NonFiniteError(RankfoldError, RuntimeError):
 class CheckpointError(RankfoldError, RuntimeError):
     """A file that is missing, damaged or does not fit the model."""
 
+    #: Whether bytes of the file are not those that were written, so that an older one can take its place.
+    damaged = False
+
 
 class DataError(RankfoldError, RuntimeError):
     """A data set that is missing or damaged."""

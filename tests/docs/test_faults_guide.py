@@ -29,7 +29,7 @@ def test_nothing_was_lost() -> None:
     assert all(row["equal"] and row["restarts"] == row["kills"] for row in result("elastic")["rows"])
     assert all(row["failed"] == 0 and row["read_only"] == 1 for row in result("full_disk")["rows"])
     assert result("not_finite")["failures"] == []
-    assert sum(row["holds"] for row in result("not_finite")["rows"]) >= 500
+    assert sum(row["holds"] for row in result("not_finite")["rows"]) >= 300
 
 
 def test_the_soak_neither_grew_nor_drifted_nor_swung() -> None:

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from rankfold._atomic import remove_leftovers
 from rankfold._checkpoint._fallback import newest_whole, set_aside
-from rankfold._checkpoint._file import DamagedFileError, read_file, write_file
+from rankfold._checkpoint._file import damage, read_file, write_file
 from rankfold._checkpoint._load import load_content
 from rankfold._checkpoint._random_state import random_states_of_all, restore_random_states
 from rankfold._checkpoint._save import content_of
@@ -247,7 +247,7 @@ def _step_of(file: Path) -> int:
 def _read(path: Path) -> _Content:
     tensors, header = read_file(path)
     if header is None:
-        raise DamagedFileError(f"{path}: the file is damaged or was not written by Checkpoints; remove it.")
+        raise damage(f"{path}: the file is damaged or was not written by Checkpoints; remove it.")
     return tensors, header
 
 

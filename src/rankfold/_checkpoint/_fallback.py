@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from rankfold._checkpoint._file import DamagedFileError
 from rankfold._errors import CheckpointError
 
 __all__ = ["WholeFile", "newest_whole", "set_aside"]
@@ -38,7 +37,7 @@ def newest_whole(
 
     Arguments:
         paths: the newest first, at least one.
-        read: raises DamagedFileError where a file is.
+        read: raises CheckpointError, with ``damaged`` set where an older file can take its place.
         anywhere: whether something is so for any worker; all of them call it equally often.
 
     Raises:
@@ -49,10 +48,11 @@ def newest_whole(
         content, here, failure = None, None, None
         try:
             content = read(path)
-        except DamagedFileError as error:
-            here = str(error)
-        except CheckpointError as error:  # an older file is no answer to this
-            failure = error
+        except CheckpointError as error:
+            if error.damaged:
+                here = str(error)
+            else:  # an older file is no answer to this
+                failure = error
         if anywhere(failure is not None):
             raise failure or CheckpointError(f"{path}: another worker cannot read it; its message says why.")
         if not anywhere(here is not None):

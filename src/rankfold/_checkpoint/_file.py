@@ -19,7 +19,7 @@ from rankfold._errors import CheckpointError
 from rankfold._json_files import parse_json, within_depth
 from rankfold._version import __version__
 
-__all__ = ["DamagedFileError", "read_file", "write_file"]
+__all__ = ["damage", "read_file", "write_file"]
 
 # Files of the first format have no digest.
 _FIRST, _FORMAT = "rankfold-1", "rankfold-2"
@@ -28,8 +28,11 @@ _HEADER, _DIGEST = "rankfold", "rankfold-sha256"
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
-class DamagedFileError(CheckpointError):
-    """A file whose bytes are not those that were written: where there is an older one, that can take its place."""
+def damage(sentence: str) -> CheckpointError:
+    """The error for a file whose bytes are not those that were written."""
+    error = CheckpointError(sentence)
+    error.damaged = True
+    return error
 
 
 def write_file(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], header: dict[str, Any]) -> None:
@@ -65,8 +68,7 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str
         Tensors, which may lie in the mapped file, and the header; None where the file has none of ours.
 
     Raises:
-        CheckpointError: the file is missing, damaged (then a DamagedFileError) or of a format that this version does
-            not know.
+        CheckpointError: the file is missing, damaged or of a format that this version does not know.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -85,15 +87,13 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str
                 "torch.load(..., weights_only=True), and give the result to model.load_state_dict or to "
                 "safetensors.torch.save_file."
             ) from None
-        raise DamagedFileError(
+        raise damage(
             f"{path}: the file is damaged or no safetensors file ({brief(error)}); copy or save it again."
         ) from None  # whose message quotes the file as it is
     if header is None and _DIGEST not in metadata:
         return tensors, None
     if not isinstance(header, dict):
-        raise DamagedFileError(
-            f"{path}: the file is damaged: its header is no JSON object; copy or save it again."
-        )
+        raise damage(f"{path}: the file is damaged: its header is no JSON object; copy or save it again.")
     version = header.get("version", _FIRST)
     if version not in (_FIRST, _FORMAT):
         raise CheckpointError(
@@ -102,7 +102,7 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str
         )
     has_digest = version == _FORMAT or _DIGEST in metadata
     if has_digest and metadata.get(_DIGEST) != _digest(metadata[_HEADER], tensors):
-        raise DamagedFileError(
+        raise damage(
             f"{path}: the file is damaged: its content does not match its digest; copy or save it again."
         )
     return tensors, header
