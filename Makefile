@@ -43,7 +43,7 @@ DECOMPOSED_DATA := tucker decompose_real
 COMPRESSED_DATA := resnet20 stories260k silero_vad_16k
 
 bench: $(DEV_STAMP)  ## the short benchmarks, in minutes; results go to benchmarks/results and docs/performance.md
-	for name in digits_lenet import_time basis_precision $(TIMED) memory compile exactness $(DECOMPOSED) \
+	for name in digits_lenet import_time basis_precision $(TIMED) memory compile exactness sharded_plan $(DECOMPOSED) \
 		$(CARDS); do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 	for name in $(FAULTS); do $(BIN)/python -m benchmarks.faults.$$name || exit 1; done
@@ -57,7 +57,7 @@ bench: $(DEV_STAMP)  ## the short benchmarks, in minutes; results go to benchmar
 	$(BIN)/python -m tools.method_cards
 
 bench-full: $(DEV_STAMP)  ## the same with more rounds and cases, then with two threads; for a quiet machine
-	for name in digits_lenet import_time basis_precision memory compile exactness $(CARDS); do \
+	for name in digits_lenet import_time basis_precision memory compile exactness sharded_plan $(CARDS); do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 	for name in $(FAULTS) soak; do $(BIN)/python -m benchmarks.faults.$$name || exit 1; done
 	for name in $(DECOMPOSED); do $(BIN)/python -m benchmarks.$$name --full || exit 1; done

@@ -26,6 +26,7 @@ import rankfold
 from benchmarks._results import write_result
 from benchmarks._setup import prepare
 from benchmarks._sharded_plan import Constants, Cost, Problem, als_run, als_sweep, gradient, label, st_hosvd
+from benchmarks._sharded_tables import rewrite
 from rankfold.decompose import Sharded
 from rankfold.decompose._block_data import BlockData
 from rankfold.decompose._block_memory import required_block_bytes
@@ -34,6 +35,7 @@ from rankfold.linalg import product
 
 SHAPE, RANK, SWEEPS, BLOCK = (300, 400, 300), 16, 5, 2**23
 WORKERS = (1, 2, 3)
+RESULT = Path(__file__).parent / "results" / "sharded_plan.json"
 # 10^10 entries, float64, 80 GB, and who is to decompose them.
 LARGE, MANY = (2000, 2500, 2000), 64
 SMALL_MESSAGE, LARGE_MESSAGE, ROUNDS = 2**10, 2**24, 200
@@ -304,7 +306,9 @@ def main() -> None:
         "memory_mib": round(large_memory() / 2**20, 1),
     }
     print(json.dumps(result, indent=1))
+    before = RESULT.read_text(encoding="utf-8") if RESULT.exists() else json.dumps(result)
     write_result("sharded_plan", result)
+    rewrite(json.loads(before), result)
 
 
 def large_memory() -> int:

@@ -46,7 +46,6 @@ def close(a, b):
 @pytest.mark.parametrize(
     ("words", "limit"),
     [
-        ((), "20MB"),
         (("--rank", "2", "--method", "als"), "17MB"),
         (("--format", "tucker", "--ranks", "2,2,2"), "12MB"),
     ],

@@ -167,18 +167,18 @@ def _sums(folder: Path, group: Group) -> dict[str, Any]:
 
 SAME: dict[str, Callable] = {
     **{
-        f"als {name} mode {mode}": decomposed(f"{name}.npy", mode, rank=2, method="als", max_iterations=4)
-        for name, shape in SHAPES.items()
-        for mode in range(len(shape))
+        f"als {name} mode {mode}": decomposed(f"{name}.npy", mode, rank=2, method="als", max_iterations=3)
+        for name, modes in (("matrix", (0, 1)), ("cube", (0, 1, 2)), ("four", (1, 2)), ("five", (4,)))
+        for mode in modes
     },
     **{
-        f"als {name}": decomposed(f"{name}.npy", 0, rank=2, method="als", max_iterations=4)
+        f"als {name}": decomposed(f"{name}.npy", 0, rank=2, method="als", max_iterations=3)
         for name in LAYOUTS
     },
     "als to its end": decomposed("cube.npy", 0, rank=2, method="als"),
-    "als shards": decomposed("shards_0", 0, rank=2, method="als", max_iterations=4),
-    "als shards cut otherwise": decomposed("shards_2", 0, rank=2, method="als", max_iterations=4),
-    "nonnegative": decomposed("positive.npy", 0, rank=2, method="als", nonnegative=True, max_iterations=4),
+    "als shards": decomposed("shards_0", 0, rank=2, method="als", max_iterations=3),
+    "als shards cut otherwise": decomposed("shards_2", 0, rank=2, method="als", max_iterations=3),
+    "nonnegative": decomposed("positive.npy", 0, rank=2, method="als", nonnegative=True, max_iterations=3),
     "gauss_newton": decomposed("cube.npy", 1, rank=2, method="gauss_newton"),
     "gradient_flow": decomposed("large.npy", 0, rank=2, method="gradient_flow", block=4000),
     "auto, rank sought": decomposed("large.npy", 0, block=4000),
@@ -201,6 +201,11 @@ LONG: dict[str, Callable] = {
     "gradient_flow, symmetric": decomposed(
         "symmetric.npy", 1, rank=2, method="gradient_flow", symmetric=True, block=10**6
     ),
+    **{
+        f"als {name} mode {mode}": decomposed(f"{name}.npy", mode, rank=2, method="als")
+        for name, shape in SHAPES.items()
+        for mode in range(len(shape))
+    },
     **{
         f"{method} {name} mode {mode}": decomposed(f"{name}.npy", mode, rank=2, method=method, block=2000)
         for method in ("greedy", "gradient_flow", "auto")

@@ -48,7 +48,7 @@ def close(found: Tensor, expected: Tensor) -> None:
 
 @pytest.mark.parametrize("large", [False, True], ids=["residual", "Gram matrices"])
 @given(shapes, st.integers(1, 3), st.integers(8, 3000), st.data())
-@quick
+@settings(quick, max_examples=12)
 def test_solvers_are_told_what_they_are_told_of_a_tensor_in_memory(
     large: bool, folder: Path, shape: tuple[int, ...], rank: int, block: int, data: st.DataObject
 ) -> None:

@@ -34,10 +34,9 @@ def read(self, *given):
     most = max(most, anonymous("RssAnon"))
     return block
 Sharded.read = read
-before = anonymous("RssAnon")  # freed memory may stay with the process, so all three are counted from here
+before = anonymous("RssAnon")  # freed memory may stay with the process, so both are counted from here
 for format, work in (
     ("cp", lambda: rankfold.cp(x, 5, method="als", max_iterations=2, generator=0)),
-    ("cp", lambda: rankfold.cp(x, 5, generator=0)),
     ("tucker", lambda: rankfold.tucker(x, ranks=5)),
 ):
     most = 0
