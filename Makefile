@@ -6,7 +6,7 @@ DEMO_STAMP := $(VENV)/.demo
 DEV_STAMP := $(VENV)/.dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint format docs studies bench bench-full clean
+.PHONY: demo test lint format docs studies bench bench-full audit lock clean
 
 demo: $(DEMO_STAMP)  ## train LeNet in Tucker form on real digits
 	$(BIN)/rankfold train
@@ -73,6 +73,14 @@ bench-full: $(DEV_STAMP)  ## the same with more rounds and cases, then with two 
 	$(BIN)/python -m benchmarks.performance_page
 	$(BIN)/python -m tools.faults_page
 	$(BIN)/python -m tools.method_cards
+
+audit: $(DEV_STAMP)  ## known vulnerabilities of the versions in constraints.txt; needs the network
+	$(BIN)/python -m pip_audit -r constraints.txt --no-deps --disable-pip
+
+lock: $(DEV_STAMP)  ## requirements.lock anew, after a change to constraints.txt; nothing is installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed \
+		--report $(VENV)/report.json -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m tools.lock $(VENV)/report.json
 
 clean:
 	rm -rf $(VENV) site .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -142,17 +142,17 @@ def test_the_whole_file_loads(victim: Victim) -> None:
 
 
 def test_cut_files(victim: Victim) -> None:
-    assert run(victim, hostile.cut(whole(victim), 60, seed=0)) > 200
+    assert run(victim, hostile.cut(whole(victim), 10, seed=0)) > 80
     assert victim.loaded == 0
 
 
 def test_flipped_bits(victim: Victim) -> None:
-    assert run(victim, hostile.flipped(whole(victim), 900, seed=0)) > 890
+    assert run(victim, hostile.flipped(whole(victim), 200, seed=0)) > 190
     assert victim.loaded < 20  # a bit in "format": "pt" does not matter
 
 
 def test_moved_pieces_and_noise(victim: Victim) -> None:
-    assert run(victim, hostile.spliced(whole(victim), 200, seed=0)) == 200
+    assert run(victim, hostile.spliced(whole(victim), 60, seed=0)) == 60
     assert victim.loaded == 0
 
 
@@ -179,7 +179,7 @@ def changed(victim: Victim, count: int, seed: int, digest: bool) -> None:
 
 @pytest.mark.parametrize("digest", [False, True])
 def test_headers_that_say_other_things(victim: Victim, digest: bool) -> None:
-    changed(victim, 450, seed=int(digest), digest=digest)
+    changed(victim, 150, seed=int(digest), digest=digest)
 
 
 def test_states_that_say_other_things(victim: Victim) -> None:
@@ -187,7 +187,7 @@ def test_states_that_say_other_things(victim: Victim) -> None:
     with safe_open(victim.file, framework="pt") as file:
         header = json.loads(file.metadata()["rankfold"])
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - no mapping
-    for what, content in hostile.changed_headers(header, 200, seed=0):
+    for what, content in hostile.changed_headers(header, 60, seed=0):
         content["version"] = "rankfold-1"
         save_file(tensors, victim.file, metadata={"rankfold": json.dumps(content)})
         victim.attack(what, victim.file.read_bytes())

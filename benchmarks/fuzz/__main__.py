@@ -12,7 +12,7 @@ import torch
 import tyro
 
 from benchmarks._results import write_result
-from benchmarks.fuzz._reader import CORPUS
+from benchmarks.fuzz._reader import CORPUS, folder_of
 from benchmarks.fuzz._run import READERS, Tally, fuzz, share_of
 
 NOTE = (
@@ -45,9 +45,9 @@ def main(inputs: int = 100_000, seed: int = 0, reader: str = "", write: bool = F
     print(f"{total:,} inputs, {findings} findings")
     if write and not reader:
         seconds = round(sum(row["seconds"] for row in rows), 1)
-        write_result(
-            "fuzz", {"note": NOTE, "seed": seed, "inputs": total, "seconds": seconds, "readers": rows}
-        )
+        command = f"python -m benchmarks.fuzz --inputs {inputs} --seed {seed} --write"
+        facts = {"command": command, "note": NOTE, "seed": seed, "inputs": total, "seconds": seconds}
+        write_result("fuzz", {**facts, "readers": rows})
     sys.exit(findings > 0)
 
 
@@ -74,7 +74,7 @@ def _tell(name: str, tally: Tally, write: bool) -> None:
         seen.add(what)
         print(f"  FINDING {finding.what}")
         if write:
-            folder = CORPUS / "findings" / name
+            folder = CORPUS / "findings" / folder_of(name)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / hashlib.sha256(content).hexdigest()[:12]).write_bytes(content)
 

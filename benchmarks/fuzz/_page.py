@@ -1,5 +1,6 @@
 """Whether everything on a page that came from outside is text."""
 
+import re
 from html.parser import HTMLParser
 
 __all__ = ["check_page"]
@@ -11,6 +12,7 @@ _TAGS = """
     script section span strong style summary svg table tbody td text th thead title tr ul
 """
 _ADDRESSES = ("src", "href", "xlink:href", "action", "srcset", "data", "formaction", "poster")
+_NO_NUMBER = re.compile(r' (?:d|x|y|width)="[^"]*(?:nan|inf|None)')
 
 
 class _Checker(HTMLParser):
@@ -41,5 +43,6 @@ def check_page(text: str) -> None:
     checker.close()
     assert checker.scripts == 1, f"the page has {checker.scripts} scripts"
     assert text.count("<!--") == 0, "the page has a comment"
+    assert not _NO_NUMBER.search(text), "the page draws what is no number"
     bad = next((letter for letter in text if letter < " " and letter not in "\n\t"), None)
     assert bad is None, f"the page has the letter {bad!r}"

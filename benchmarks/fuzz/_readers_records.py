@@ -1,5 +1,6 @@
 """Readers of what runs left, with the pages that are made of it."""
 
+import shlex
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -36,9 +37,12 @@ def _paged(kind: str, file: str, place: str = ".") -> Callable[[Path], object]:
         number = zlib.crc32(input_.read_bytes()) if 0 < size < _LONG else 0
         name = NAMES[number % len(NAMES)]
         record = source.read(path, name)
-        page = source.page([record], [str(path)])
+        page = source.page([record], [shlex.quote(str(path))])
         if number % _DRAWN == 0:
             check_page(render_page(page))
+            check_page(
+                render_page(source.page([record, record], [shlex.quote(str(path)), shlex.quote(name)]))
+            )  # side by side
         return None
 
     return read

@@ -16,7 +16,7 @@ from scipy import io as matlab
 from scipy import sparse
 
 import rankfold
-from benchmarks.fuzz._reader import CORPUS
+from benchmarks.fuzz._reader import CORPUS, folder_of
 from benchmarks.fuzz._readers_models import Net, adapted, trained
 from rankfold import CP, TT, TTMatrix, Tucker, adapters
 from rankfold._checkpoint import save_state
@@ -31,7 +31,7 @@ _PACKAGE = Path(__file__).parents[2]
 
 
 def _place(reader: str, name: str, *, beside: bool = False) -> Path:
-    folder = (_BESIDE if beside else _SEEDS) / reader
+    folder = (_BESIDE if beside else _SEEDS) / folder_of(reader)
     folder.mkdir(parents=True, exist_ok=True)
     return folder / name
 
@@ -113,7 +113,7 @@ def data() -> None:
                 _place(".mat", f"{name} {packed}"), {"x": values}, appendmat=False, do_compression=packed
             )
     matlab.savemat(_place(".mat", "version 4"), {"x": cube[0]}, appendmat=False, format="4")
-    _still(_SEEDS / ".mat")
+    _still(_SEEDS / folder_of(".mat"))
     _place(".csv", "table").write_text('height,"width, cm",depth\n1,,3\n 4 ,5e1,nan\n\n7,8,9\n')
     _place(".csv", "numbers").write_text("1,2\n3,4\n")
     text = "# five entries\n\n1 1 1 5\n2\t3 4 -1.5 # the last\n1 1 1 2\n  2 1 1 0.25\n1 2 1 1e2"
@@ -192,7 +192,7 @@ def records() -> None:
             for other in (*files, "model.safetensors"):
                 if other != name:
                     _place(f"run: {other}", name, beside=True).write_text(content)
-        shutil.rmtree(_BESIDE / "run: config.json")
+        shutil.rmtree(_BESIDE / folder_of("run: config.json"))
         _place("run: model.safetensors", "seed").write_bytes(
             (folder / "run" / "model.safetensors").read_bytes()
         )

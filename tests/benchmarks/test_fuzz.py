@@ -1,5 +1,6 @@
 """Every reader meets hostile input in the suite too, and the harness sees what it is there to see."""
 
+import json
 import signal
 import time
 import warnings
@@ -12,6 +13,7 @@ from benchmarks.fuzz._guard import Finding, outcome
 from benchmarks.fuzz._mutate import bytes_mutator
 from benchmarks.fuzz._reader import CORPUS, Reader
 from benchmarks.fuzz._run import READERS, fuzz, share_of
+from benchmarks.fuzz.page import PAGE, RESULT, page_with
 
 from rankfold import DataError
 
@@ -36,6 +38,16 @@ def test_the_corpus_is_small() -> None:
 def test_names_differ_and_every_reader_has_a_share() -> None:
     assert len({reader.name for reader in READERS}) == len(READERS)
     assert all(share_of(reader, 100_000) > 300 for reader in READERS)
+
+
+def test_the_table_of_the_page_is_that_of_the_committed_counts() -> None:
+    result = json.loads(RESULT.read_text())
+    text = PAGE.read_text(encoding="utf-8")
+    assert text == page_with(text, result), "run python -m benchmarks.fuzz.page"
+    assert [row["reader"] for row in result["readers"]] == [reader.name for reader in READERS]
+    assert result["inputs"] == sum(row["inputs"] for row in result["readers"]) >= 100_000
+    assert sum(row["findings"] for row in result["readers"]) == 0
+    assert all(row["inputs"] >= 300 for row in result["readers"])
 
 
 def raises(error: BaseException):

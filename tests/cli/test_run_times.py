@@ -4,7 +4,6 @@ import json
 import shutil
 
 import pytest
-from tests.hostile_files import changed_headers
 from tests.report.page.pages import parsed
 
 from rankfold._errors import OptionError, RankfoldError
@@ -121,24 +120,9 @@ def test_a_measurement_that_fails_is_no_failure_of_the_run(
 
 
 @pytest.mark.parametrize("name", ["times.json", "failure.json"])
-def test_any_value_anywhere_gives_a_page_or_one_sentence(run, name):
-    file = run / name
-    if name == "failure.json":
-        file.write_text(json.dumps({"epoch": 1, "kind": "NonFiniteError", "sentence": "<script>"}))
-    good, outcomes, sentences = json.loads(file.read_text()), set(), []
-    for what, damaged in changed_headers(good, 20, seed=0):
-        file.write_text(json.dumps(damaged))
-        try:
-            text = page_of(run)
-        except RankfoldError as error:
-            outcomes.add("sentence")
-            sentences.append(str(error))
-        else:
-            outcomes.add("page")
-            assert "<script>" not in text.replace("<script>'use strict'", ""), what
-    assert outcomes == {"page", "sentence"}
-    assert [sentence for sentence in sentences if "\n" in sentence] == []
-    for text in ("", "[1]", "{", "[" * 100_000):
-        file.write_text(text)
-        with pytest.raises(RankfoldError, match=name):
-            page_of(run)
+@pytest.mark.parametrize("text", ["", "[1]", "{", "[" * 100_000])
+def test_records_that_are_none_are_told(run, name, text):
+    """Hostile values in them are read by the harness of benchmarks/fuzz."""
+    (run / name).write_text(text)
+    with pytest.raises(RankfoldError, match=name):
+        page_of(run)

@@ -11,6 +11,7 @@ NOT_RUN = Counter(
     {
         ("docs/start.md", "installs packages"): 1,
         ("docs/distributed.md", "the tests run the script with two workers"): 1,
+        ("docs/security.md", "installs packages"): 1,
         ("docs/train.md", "many minutes, and needs MNIST"): 1,
         (
             "docs/trainers.md",

@@ -85,7 +85,8 @@ def _metrics(folder: RunFolder) -> list[dict[str, Any]]:
                 raise CheckpointError(
                     f"{folder.metrics}: a line lacks the number {name!r}; restore the file."
                 )
-        if not 0 <= line["seconds"] < _LARGEST or type(line["parameters"]) is not int:
+        count = line["parameters"]
+        if not 0 <= line["seconds"] < _LARGEST or type(count) is not int or not 0 < count < _LARGEST:
             raise CheckpointError(
                 f"{folder.metrics}: a line has no seconds or parameters that can be; restore the file."
             )

@@ -17,6 +17,7 @@ __all__ = ["MappedArray", "working_dtype"]
 _HEADER_BYTES = 2**14
 # Real numbers. Halves become float32, integers float64, as the readers of `rankfold.data` have it.
 _KINDS = "fiub"
+_MOST_MODES = 64  # of NumPy's arrays
 
 
 class MappedArray:
@@ -93,10 +94,10 @@ def _header(start: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
 def _check(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: int, size: int) -> None:
     if dtype.kind not in _KINDS:
         raise DataError(f"{path}: the file holds {dtype}; allowed are real numbers; write such a file.")
-    if len(shape) < 2 or any(type(length) is not int or length < 1 for length in shape):
+    if not 2 <= len(shape) <= _MOST_MODES or any(type(length) is not int or length < 1 for length in shape):
         raise DataError(
-            f"{path}: the array has shape {shape}; allowed are two or more dimensions of at least 1; pass such an "
-            "array."
+            f"{path}: the array has shape {str(shape)[:200]}; allowed are 2 to {_MOST_MODES} dimensions of at least 1; pass "
+            "such an array."
         )
     needed = offset + prod(shape) * dtype.itemsize
     if size < needed:

@@ -61,7 +61,7 @@ def training_facts(record: TrainingRecord, twin: TrainingRecord | None) -> tuple
         )
     ]
     if parameters is not None and dense is not None:
-        note = "" if record.dense else f"{1 - parameters / dense:.1%} fewer than as dense layers"
+        note = "" if record.dense or dense < 1 else f"{1 - parameters / dense:.1%} fewer than as dense layers"
         facts.append(
             Fact(
                 name="parameters",
