@@ -96,8 +96,8 @@ def _check(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: int, siz
         raise DataError(f"{path}: the file holds {dtype}; allowed are real numbers; write such a file.")
     if not 2 <= len(shape) <= _MOST_MODES or any(type(length) is not int or length < 1 for length in shape):
         raise DataError(
-            f"{path}: the array has shape {str(shape)[:200]}; allowed are 2 to {_MOST_MODES} dimensions of at least 1; pass "
-            "such an array."
+            f"{path}: the array has shape {str(shape)[:200]}; allowed are 2 to {_MOST_MODES} dimensions of 1 or more; "
+            "pass such an array."
         )
     needed = offset + prod(shape) * dtype.itemsize
     if size < needed:
