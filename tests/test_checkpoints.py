@@ -225,6 +225,7 @@ def test_other_files_stay_and_leftovers_go(tmp_path):
     [
         (lambda loop: Checkpoints(3), "the path is a int"),
         (lambda loop: Checkpoints("x", keep=0), "keep must be a whole number of 1 or more"),
+        (lambda loop: Checkpoints("x", group="all"), "a process group is asked for, got 'all'"),
         (lambda loop: loop.checkpoints.save("net", 1), "model is a str"),
         (lambda loop: loop.checkpoints.save(loop.model, -1), "step must be a whole number of 0 or more"),
         (lambda loop: loop.checkpoints.save(loop.model, math.nan), "step must be a whole number"),

@@ -12,6 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from rankfold._errors import OptionError
+
 __all__ = ["Workers", "digest", "workers_of"]
 
 
@@ -88,7 +90,15 @@ def workers_of(group: "dist.ProcessGroup | None" = None) -> Workers:
 
     Arguments:
         group: a process group, or None.
+
+    Raises:
+        OptionError: it is something else, such as what a process gets that is not in a new group.
     """
+    if group is not None and not (dist.is_available() and isinstance(group, dist.ProcessGroup)):
+        raise OptionError(
+            f"a process group is asked for, got {group!r}; pass one of torch.distributed.new_group that this process "
+            "is in, or None."
+        )
     if group is None and dist.is_available() and dist.is_initialized():
         group = dist.group.WORLD
     if group is None or dist.get_world_size(group) == 1:

@@ -276,3 +276,29 @@ def test_a_script_gains_it_by_five_lines(kit, tmp_path, monkeypatch):
     assert metrics["val_accuracy"] > 0.6
     assert metrics["rankfold/compression"] > 0.3
     assert metrics["rankfold/rank/net.6/mode_0"] < 64  # half of 128 columns, at which it began
+
+
+def test_a_validation_between_accumulated_batches_loses_no_gradient(kit, tmp_path):
+    options = {"core_steps": 2, "inner": torch.optim.SGD}
+    plain, module = kit.Net(**options), kit.Net(**options)
+    by_hand(plain, every=5)
+    trainer = kit.trainer(tmp_path, accumulate_grad_batches=5, val_check_interval=3)
+    trainer.fit(module, loader(), loader(1))
+    assert same(weights(plain), weights(module))
+
+
+def test_a_training_that_failed_leaves_the_trainer_as_it_was(kit, tmp_path):
+    class Failing(kit.Net):
+        def training_step(self, batch, batch_idx):
+            if self.calls == 3:
+                raise ZeroDivisionError
+            return super().training_step(batch, batch_idx)
+
+    module = Failing()
+    trainer = kit.trainer(tmp_path, gradient_clip_val=0.05)
+    with pytest.raises(ZeroDivisionError):
+        trainer.fit(module, loader())
+    assert trainer.gradient_clip_val == 0.05
+    module.calls = -100
+    trainer.fit(module, loader())
+    assert max(module.norms) == pytest.approx(0.05, rel=1e-4)

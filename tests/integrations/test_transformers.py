@@ -266,3 +266,15 @@ def test_a_script_gains_it_by_four_lines(kit, tmp_path):
     moved = [record for record in trainer.optimizer.optimizer.records.values() if record.ranks[0] < 32]
     assert moved  # half of 64 rows, at which they began
     assert np.isfinite([entry["eval_loss"] for entry in logs if "eval_loss" in entry]).all()
+
+
+def test_models_and_rates_of_a_search_are_those_that_are_trained(kit, tmp_path):
+    arguments = kit.trainer(tmp_path, kit.model(), max_steps=2).args
+    data = Sentences()
+    trainer = kit.transformers.Trainer(args=arguments, model_init=lambda: kit.model(), train_dataset=data)
+    kit.attach(trainer, **OPTIONS)
+    start = kit.model().classifier.weight
+    for rate in (5e-3, 0.0):
+        trainer.args.learning_rate = rate
+        trainer.train()  # calls model_init
+        assert torch.equal(trainer.model.classifier.weight, start) is (rate == 0)

@@ -97,6 +97,7 @@ class Checkpoints:
     ) -> None:
         check_path("Checkpoints", folder)
         check_count("Checkpoints", "keep", keep)
+        workers_of(group)
         self.folder, self.keep, self.group = Path(folder), keep, group
 
     def paths(self) -> list[Path]:
@@ -193,7 +194,7 @@ class Checkpoints:
         """
         require_module(model, "Checkpoints.restore")
         workers, device = workers_of(self.group), _device_of(model)
-        paths = self.paths()
+        paths = self._together(self.paths, self.folder, device)
         if not workers.alike(str([path.name for path in paths]), device):
             raise CheckpointError(
                 f"{self.folder}: the workers see different checkpoints; name a folder that all of them share."
@@ -212,6 +213,8 @@ class Checkpoints:
         restored = self._together(load, found.path, device)
         if workers.rank == 0:
             set_aside(list(found.damaged))
+        if found.damaged:
+            workers.any(False, device)  # whoever looks into the folder next sees the new names
         for sentence in restored.damaged:
             warnings.warn(
                 f"{sentence.rstrip('.')}; goes on from {found.path.name}.", UserWarning, stacklevel=2

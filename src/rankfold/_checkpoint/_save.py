@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from rankfold._checkpoint._file import write_file
 from rankfold._checkpoint._layouts import layouts_of
@@ -92,6 +93,11 @@ def _unique(
         if not isinstance(tensor, Tensor):
             raise CheckpointError(
                 f"{path}: {name!r} is a {type(tensor).__name__}; only tensors can be saved."
+            )
+        if is_traceable_wrapper_subclass(tensor):  # whose numbers lie in other tensors
+            raise CheckpointError(
+                f"{path}: {name!r} is a {type(tensor).__name__}, no plain tensor; save a sharded model with "
+                "torch.distributed.checkpoint, and quantise a model after it is loaded."
             )
         if is_lazy(tensor) or tensor.is_meta or tensor.layout is not torch.strided:
             raise CheckpointError(

@@ -5,8 +5,9 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from rankfold._errors import OptimizerError, OptionError
+from rankfold._errors import OptionError
 from rankfold.integrations._closures import closure_first
+from rankfold.integrations._lightning_optimizers import checked_optimizers, optimizers_of
 from rankfold.integrations._metrics import rank_metrics
 from rankfold.training import TDLRT
 
@@ -42,23 +43,14 @@ class LightningCallback(Callback):  # pyright: ignore[reportGeneralTypeIssues] -
     """
 
     def __init__(self, log: bool = True) -> None:
-        self._log, self._clip = log, None
+        self._log, self._clip, self._pending = log, None, False
         self._hooks: list[RemovableHandle] = []
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Take over what the trainer does with the gradients."""
-        found = _optimizers(trainer)
-        if not found:
-            raise OptimizerError(
-                "LightningCallback: configure_optimizers returned no rankfold.TDLRT; return one over the module."
-            )
-        for callback in trainer.callbacks:
-            if any("WeightAverag" in kind.__name__ for kind in type(callback).__mro__):
-                raise OptionError(
-                    f"LightningCallback: {type(callback).__name__} averages cores and bases entry by entry, which is "
-                    "no average of weights; leave it out and average rankfold.densify(model)."
-                )
+        found = checked_optimizers(trainer)
         self._hooks = [optimizer.register_step_pre_hook(closure_first) for optimizer in found]
+        self._hooks += [optimizer.register_step_post_hook(self._stepped) for optimizer in found]
         clipping = type(pl_module).configure_gradient_clipping.__qualname__
         if trainer.gradient_clip_val and clipping == "LightningModule.configure_gradient_clipping":
             if trainer.gradient_clip_algorithm == "value":
@@ -68,22 +60,33 @@ class LightningCallback(Callback):  # pyright: ignore[reportGeneralTypeIssues] -
                 )
             self._clip, trainer.gradient_clip_val = trainer.gradient_clip_val, None
 
+    def on_after_backward(self, trainer: Any, pl_module: Any) -> None:
+        """Note gradients that wait for a step: a change of ranks would lose them."""
+        self._pending = True
+
+    def _stepped(self, *_: Any) -> None:
+        self._pending = False
+
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Optimizer) -> None:
         """Clip the gradients that the inner optimiser uses."""
         if self._clip is not None and isinstance(optimizer, TDLRT):
             optimizer.clip_grad_norm_(self._clip)
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
-        """Bring the ranks to what the tolerance allows."""
-        for optimizer in _optimizers(trainer):
+        """Bring the ranks to what the tolerance allows, unless gradients are being accumulated."""
+        for optimizer in [] if self._pending else optimizers_of(trainer):
             optimizer.truncate()
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Bring the ranks to what the tolerance allows, and log them."""
-        for optimizer in _optimizers(trainer):
+        for optimizer in optimizers_of(trainer):
             optimizer.truncate()
             if self._log:
                 self.log_dict(rank_metrics(optimizer), sync_dist=True)
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """As at the end, which does not come then."""
+        self.teardown(trainer, pl_module, "fit")
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Leave trainer and optimiser as they were."""
@@ -91,8 +94,4 @@ class LightningCallback(Callback):  # pyright: ignore[reportGeneralTypeIssues] -
             hook.remove()
         if self._clip is not None:
             trainer.gradient_clip_val = self._clip
-        self._clip, self._hooks = None, []
-
-
-def _optimizers(trainer: Any) -> list[TDLRT]:
-    return [optimizer for optimizer in trainer.optimizers if isinstance(optimizer, TDLRT)]
+        self._clip, self._hooks, self._pending = None, [], False

@@ -78,17 +78,16 @@ def attach_tdlrt(trainer: Trainer, **options: Any) -> None:
     if not isinstance(trainer, Trainer):
         raise OptionError(f"attach_tdlrt: got a {type(trainer).__name__}; pass a transformers.Trainer.")
     if trainer.optimizer is None:
-        inner, arguments = trainer.optimizer_cls_and_kwargs or trainer.get_optimizer_cls_and_kwargs(
-            trainer.args
-        )
-
-        model: Any = trainer.model
+        chosen = trainer.optimizer_cls_and_kwargs
 
         class LowRank(TDLRT):  # a class, for the trainer calls functions otherwise
-            def __init__(self, groups: Any, **given: Any) -> None:
+            def __init__(self, groups: Any) -> None:
+                # Not before: model_init and searches of hyperparameters bring other models and arguments.
+                inner, given = chosen or trainer.get_optimizer_cls_and_kwargs(trainer.args)
+                model: Any = trainer.model
                 super().__init__(model, inner, param_groups=groups, **given, **options)
 
-        trainer.optimizer_cls_and_kwargs = LowRank, arguments
+        trainer.optimizer_cls_and_kwargs = LowRank, {}
     elif not isinstance(trainer.optimizer, TDLRT) or options:
         raise OptionError(
             f"attach_tdlrt: the trainer has a {type(trainer.optimizer).__name__} already; leave optimizers out of its "

@@ -180,7 +180,10 @@ class TDLRT(CyclicOptimizer):
         groups = split_sharded(inner_groups(model, param_groups))
         extra = parameters_beside(model, groups)
         self.shared = SharedTraining(model, self.layers, extra=extra, wrapper=wrapper, group=process_group)
-        self.shared.begin(f"{inner_optimizer_class.__name__} {self.integrator.name} {tolerance} {core_steps}")
+        self.shared.begin(
+            f"{inner_optimizer_class.__name__} {self.integrator.name} {tolerance} {core_steps} {basis_every} "
+            f"{min_rank} {rank_quantum} {parameter_budget} {tolerance_warmup} {budget_warmup} {freeze_bases_after}"
+        )
         self.max_ranks = largest_ranks(self.layers, max_rank)
         self._first_size = size_of(self.layers.values())
         self._shapes = {name: layer.weight_shape for name, layer in self.layers.items()}
@@ -336,7 +339,7 @@ class TDLRT(CyclicOptimizer):
     def _all_collected(self, layers: Mapping[str, FactorizedLayer]) -> bool:
         """Whether every layer that took part in the backward, on any worker, collected what a one-pass step needs."""
         missing = any(
-            not self._passes[name].collected and layer.core not in self.shared.lacking
+            not self._passes[name].collected and not self.shared.lacked(layer.core)
             for name, layer in layers.items()
         )
         return self._armed and not self.shared.workers.any(missing, next(iter(layers.values())).core.device)

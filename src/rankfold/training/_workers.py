@@ -43,7 +43,8 @@ class SharedTraining:
     """What one optimiser shares with those of the other workers; with one process it does nothing.
 
     Hooks on the parameters keep it, so that every worker goes on alike until another optimiser takes its place: when
-    an optimiser is collected as garbage is each process's own affair.
+    an optimiser is collected as garbage is each process's own affair. It refers to model and parameters weakly, for
+    Python does not see through hooks of tensors and would keep them for ever.
 
     Arguments:
         model: the model, out of its wrapper.
@@ -74,12 +75,12 @@ class SharedTraining:
         #: Whether the next step turns or widens bases. Others have no use for gradients of factors, which are many
         #: numbers: they are not sent then, and set to None.
         self.bases_wanted = True
-        #: Parameters that had no gradient here in this step and have that of other workers now.
-        self.lacking: set[nn.Parameter] = set()
-        self._model, self._layers, self._extra = model, layers, list(extra)
-        self._low_rank = low_rank_parameters(model)
-        self._elsewhere = set() if wrapper is None else set(wrapper.parameters()) - self._low_rank
-        self._wrappers: list[DistributedDataParallel] = []
+        self._lacking: set[int] = set()
+        self._model, self._layers = weakref.ref(model), weakref.WeakValueDictionary(layers)
+        self._extra = [weakref.ref(parameter) for parameter in extra]
+        #: Names of what the wrapper averages: nothing that is frozen now, even if it trains later.
+        self._elsewhere = set[str]() if wrapper is None else _dense_names(model)
+        self._wrappers: weakref.WeakSet[DistributedDataParallel] = weakref.WeakSet()
         self._averaged, self._paused, self._settled = False, False, False
         self._task, self._position = -1, ""
         self._before_others = self.all_workers and not _running()
@@ -99,9 +100,11 @@ class SharedTraining:
         self._adopt()
         if not self.several:
             return
+        model = self._present_model
+        low_rank = low_rank_parameters(model)
         sizes = [
-            f"{name} {'low-rank' if parameter in self._low_rank else tuple(parameter.shape)} {parameter.dtype}"
-            for name, parameter in self._model.named_parameters()
+            f"{name} {'low-rank' if parameter in low_rank else tuple(parameter.shape)} {parameter.dtype}"
+            for name, parameter in model.named_parameters()
         ]
         shapes = [f"{name} {layer.weight_shape} {layer.modes}" for name, layer in self._layers.items()]
         if not self.workers.alike("\n".join([options, *sizes, *shapes]), self._device):
@@ -115,7 +118,7 @@ class SharedTraining:
         remaining = iter(ranks.tolist())
         for layer in self._layers.values():
             layer.reserve([next(remaining) for _ in layer.ranks])
-        tensors = [*self._model.parameters(), *self._model.buffers()]
+        tensors = [*model.parameters(), *model.buffers()]
         self.workers.broadcast_(tensor for tensor in tensors if not is_sharded(tensor))
 
     def level(self) -> None:
@@ -165,7 +168,11 @@ class SharedTraining:
     def stand_at(self, *numbers: int) -> None:
         """A step is made, or a state loaded: gradients that come are new, and all workers stand at these numbers."""
         self._averaged, self._position = False, str(numbers)
-        self.lacking.clear()
+        self._lacking.clear()
+
+    def lacked(self, parameter: nn.Parameter) -> bool:
+        """Whether it had no gradient here in this step and has that of other workers now."""
+        return id(parameter) in self._lacking
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -198,21 +205,21 @@ class SharedTraining:
         for parameter in wanted:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-                self.lacking.add(parameter)
+                self._lacking.add(id(parameter))
         self.workers.mean_(parameter.grad for parameter in wanted if parameter.grad is not None)
         self._averaged = True
 
     def _shared_parameters(self) -> list[nn.Parameter]:
-        return [
-            parameter
-            for parameter in [*self._model.parameters(), *self._extra]
-            if parameter.requires_grad and parameter not in self._elsewhere and not is_sharded(parameter)
-        ]
+        model = self._model()
+        named = [] if model is None else model.named_parameters()
+        own = [parameter for name, parameter in named if name not in self._elsewhere]
+        beside = [parameter for reference in self._extra if (parameter := reference()) is not None]
+        return [p for p in [*own, *beside] if p.requires_grad and not is_sharded(p)]
 
     def add(self, parameters: Iterable[nn.Parameter]) -> None:
         """Average the gradients of these as well."""
-        own = set(self._model.parameters())
-        self._extra += [parameter for parameter in parameters if parameter not in own]
+        own = set(self._present_model.parameters())
+        self._extra += [weakref.ref(parameter) for parameter in parameters if parameter not in own]
 
     def _take_over(self) -> None:
         """Notice every backward, in place of an earlier optimiser of these parameters."""
@@ -231,6 +238,8 @@ class SharedTraining:
             _queue(self._after_backward)
 
     def _after_backward(self, later: int = 2) -> None:
+        if self._model() is None or not self._layers:
+            return  # of a model that is gone or has become dense a part lives on
         if later:
             # DistributedDataParallel waits for its messages in a callback of its own, which for a static graph another
             # callback orders. What its communication hooks send must not mix with what follows here.
@@ -242,13 +251,26 @@ class SharedTraining:
 
     def _adopt(self) -> None:
         """Take cores and factors out of every wrapper there is."""
-        self._wrappers = wrappers_of(self._low_rank)
-        for wrapper in self._wrappers:
-            leave_out(wrapper, self._low_rank)
+        low_rank = low_rank_parameters(self._present_model)
+        wrappers = wrappers_of(low_rank)
+        for wrapper in wrappers:
+            leave_out(wrapper, low_rank)
+        self._wrappers = weakref.WeakSet(wrappers)
+
+    @property
+    def _present_model(self) -> nn.Module:
+        model = self._model()
+        assert model is not None  # the optimiser that asks keeps it
+        return model
 
     @property
     def _device(self) -> torch.device:
         return next(iter(self._layers.values())).core.device
+
+
+def _dense_names(model: nn.Module) -> set[str]:
+    low_rank = low_rank_parameters(model)
+    return {name for name, p in model.named_parameters() if p.requires_grad and p not in low_rank}
 
 
 def _checksum(tensors: Sequence[Tensor]) -> Tensor:

@@ -1,8 +1,13 @@
 """What may happen in a run of several workers beside plain training; each function is run by every worker."""
 
 import copy
+import gc
 import os
 import runpy
+import tempfile
+import time
+import warnings
+import weakref
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -15,6 +20,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 import rankfold as rf
+from rankfold._checkpoint import _checkpoints
 from rankfold.convert import factorized_layers, orthogonalize
 from rankfold.regularize import SpectralPenalty, latent_dropout
 from rankfold.training import OrthogonalDescent
@@ -96,6 +102,7 @@ def different_models(rank: int, workers: int) -> dict[str, str]:
     return {
         "network": refusal(lambda: made(rank, "conv" if rank else "bare")),
         "option": refusal(lambda: made(rank, tolerance=0.1 + rank / 100)),
+        "budget": refusal(lambda: made(rank, parameter_budget=500 + rank)),
     }
 
 
@@ -217,6 +224,68 @@ def copied(rank: int, workers: int) -> dict[str, Any]:
     for step in (1, 2):
         one(other, again, rank, workers, step)
     return {"first": values(model), "second": values(other)}
+
+
+def set_aside(rank: int, workers: int) -> dict[str, Any]:
+    """Every worker may restore again at once, however long the first one takes to rename what is damaged."""
+    model, optimizer = made(rank)
+    where = [tempfile.mkdtemp()]
+    dist.broadcast_object_list(where)
+    checkpoints = rf.Checkpoints(where[0])
+    paths = [checkpoints.save(model, step, optimizer=optimizer) for step in (1, 2)]
+    if rank == 0:
+        paths[1].write_bytes(paths[1].read_bytes()[:-9])
+    dist.barrier()
+
+    def slowly(found: list[Path]) -> None:
+        time.sleep(0.3)
+        rename(found)
+
+    rename = _checkpoints.set_aside
+    with warnings.catch_warnings(), mock.patch.object(_checkpoints, "set_aside", slowly):
+        warnings.simplefilter("ignore")
+        steps = [checkpoints.restore(model, optimizer=optimizer) for _ in range(2)]
+    outside = dist.new_group([0])
+    sentence = "" if rank == 0 else refusal(lambda: rf.Checkpoints(where[0], group=outside))
+    return {"steps": [restored and restored.step for restored in steps], "outside": sentence}
+
+
+def handed_on(rank: int, workers: int) -> dict[str, Any]:
+    """In the middle of a cycle a copy goes on under a wrapper and another optimiser, which needs all gradients."""
+    model, optimizer = made(rank, core_steps=3)
+    one(model, optimizer, rank, workers, 0)
+    other = copy.deepcopy(model)
+    run = DistributedDataParallel(other)
+    for step in (1, 2):
+        one(run, torch.optim.SGD(other.parameters(), lr=0.1), rank, workers, step)
+    return {"after": values(other), "gradients": [p.grad is not None for p in other.parameters()]}
+
+
+def dropped(rank: int, workers: int) -> dict[str, Any]:
+    """Whether models and optimisers that nobody needs are gone, and a layer that somebody kept still works."""
+    model, optimizer = made(rank)
+    one(model, optimizer, rank, workers, 0)
+    kept = model[3]
+    gone = [weakref.ref(model), weakref.ref(optimizer), weakref.ref(model[0])]
+    del model, optimizer
+    gc.collect()
+    kept(torch.ones(2, kept.weight.shape[1], dtype=torch.float64)).sum().backward()
+    return {"left": [reference() is not None for reference in gone], "gradient": kept.core.grad is not None}
+
+
+def thawed(rank: int, workers: int) -> dict[str, Any]:
+    """A bias that the wrapper knows as frozen trains later."""
+    model = network("conv", seed=rank)
+    model[3].bias.requires_grad_(False)
+    run = DistributedDataParallel(model)
+    optimizer = rf.TDLRT(run, SGD, lr=0.1, tolerance=0.2, core_steps=2)
+    one(run, optimizer, rank, workers, 0)
+    start = model[3].bias.detach().clone()
+    model[3].bias.requires_grad_(True)
+    optimizer.add_param_group({"params": [model[3].bias]})
+    for step in (1, 2):
+        one(run, optimizer, rank, workers, step)
+    return {"after": values(model), "moved": not torch.equal(start, model[3].bias)}
 
 
 def messages(rank: int, workers: int) -> dict[str, Any]:

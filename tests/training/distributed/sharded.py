@@ -129,6 +129,7 @@ def refused(rank: int, workers: int) -> dict[str, str]:
     model[0][3] = FullyShardedDataParallel.__new__(FullyShardedDataParallel)  # which would want a GPU
     nn.Module.__init__(model[0][3])
     sentences["FSDP1"] = refusal(lambda: optimizer_of(model, "SGD"))
+    sentences["save"] = refusal(lambda: rf.save(built(), "never_written.safetensors"))
     model = built(shard=False)
     model[1].core.ds_id = 0  # as DeepSpeed marks what it has partitioned
     sentences["ZeRO"] = refusal(lambda: optimizer_of(model, "SGD"))

@@ -86,6 +86,25 @@ def test_copies_train_on_among_the_workers(pair):
         assert torch.equal(pair["copied"][0]["second"][name], value)
 
 
+def test_damaged_checkpoints_are_out_of_the_way_for_all_workers_at_once(pair):
+    inside, outside = pair["set aside"]
+    assert inside["steps"] == outside["steps"] == [1, 1]
+    assert "OptionError: a process group is asked for" in outside["outside"]
+
+
+def test_another_optimiser_gets_every_gradient_of_a_copy(pair):
+    assert all(all(result["gradients"]) for result in same(pair["handed on"]))
+
+
+def test_a_model_that_nobody_needs_is_gone_and_a_part_of_it_lives_on(pair):
+    for result in pair["dropped"]:
+        assert result == {"left": [False, False, False], "gradient": True}
+
+
+def test_what_was_frozen_as_the_wrapper_was_made_is_averaged_once_it_trains(pair):
+    assert all(result["moved"] for result in same(pair["thawed"]))
+
+
 def test_a_step_sends_one_header_and_one_message(pair):
     result = same(pair["messages"])[0]
     header = 5 + len(result["sizes"])

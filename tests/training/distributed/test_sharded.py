@@ -38,6 +38,7 @@ def test_parts_of_cores_are_refused(pair):
         assert "the core or a factor of layer '1' is a DTensor" in result.pop("fully_shard")
         assert "the core or a factor of layer '1' is a DTensor" in result.pop("tensor parallel")
         assert "FullyShardedDataParallel hides cores and factors" in result.pop("FSDP1")
+        assert "is a DTensor, no plain tensor; save a sharded model with" in result.pop("save")
         assert "layer '1' is partitioned by DeepSpeed's ZeRO" in result.pop("ZeRO")
         assert not result
 
