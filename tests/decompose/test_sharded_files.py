@@ -241,6 +241,15 @@ def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path: Path) -> None
         whole(x)
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files where Linux lists them")
+def test_no_file_stays_open_for_there_may_be_thousands(tmp_path: Path) -> None:
+    folder = shards(tmp_path)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    x = Sharded.from_folder(folder)
+    whole(x)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_long_shapes_of_many_modes(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     np.save(path, np.arange(2.0**12).reshape((2,) * 12))

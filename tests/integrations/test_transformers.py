@@ -173,6 +173,10 @@ def test_clipping_leaves_bases_out_and_bases_get_no_decay(kit, tmp_path):
     inner = {id(p) for p in [*decaying, *others]}
     assert not any(id(factor) in inner for layer in layers for factor in layer.factors.values())
     assert all(p.ndim == 1 for p in others)
+    norms.clear()
+    trainer.args.max_grad_norm, trainer.args.max_steps = 0.0, 2  # which no longer clips
+    trainer.train()
+    assert max(norms) > 0.06
     assert max(float(layer.tucker.orthonormality_defect()) for layer in layers) < 1e-5
 
 
@@ -253,6 +257,8 @@ def test_what_cannot_go_with_it_is_refused(kit, tmp_path):
             kit.attach(trainer, tolerance=0.2)
     trainer = kit.trainer(tmp_path, kit.model(), optim="adafactor")
     kit.attach(trainer)
+    with pytest.raises(rf.OptionError, match="trains with TDLRT already; call it once"):
+        kit.attach(trainer)
     with pytest.raises(rf.OptimizerError, match="Adafactor"):
         trainer.train()
 

@@ -2,6 +2,7 @@
 
 import io
 import mmap
+import os
 import stat
 from math import prod
 from pathlib import Path
@@ -21,7 +22,9 @@ _MOST_MODES = 64  # of NumPy's arrays
 
 
 class MappedArray:
-    """An array in a file, of which slices are copied; nothing is read before.
+    """An array in a file, of which slices are copied; nothing is read before, and nothing stays open in between.
+
+    A map holds a file open, and a folder may have more files than a process may open.
 
     Arguments:
         path: a ``.npy`` file of real numbers.
@@ -39,9 +42,6 @@ class MappedArray:
             with path.open("rb") as file:
                 shape, fortran, dtype, offset = _header(file.read(_HEADER_BYTES))
                 _check(path, shape, dtype, offset, found.st_size)
-                mapped = mmap.mmap(
-                    file.fileno(), offset + prod(shape) * dtype.itemsize, access=mmap.ACCESS_READ
-                )
         except DataError:
             raise
         except OSError as error:
@@ -57,25 +57,36 @@ class MappedArray:
             ) from None
         self.shape, self.dtype, self.bytes = shape, dtype, found.st_size
         self.reversed = fortran  # the last mode is the outermost one in the file
-        self._seen = found.st_size, found.st_mtime_ns
-        self._array = np.ndarray(shape, dtype, buffer=mapped, offset=offset, order="F" if fortran else "C")
+        self._seen, self._offset = (found.st_size, found.st_mtime_ns), offset
 
     def copy(self, where: tuple[slice, ...], target: np.ndarray) -> None:
         """Copy a part into an array of its shape, with its numbers converted.
 
         Raises:
-            DataError: the file has changed since it was opened.
+            DataError: the file has changed since its header was read, or cannot be opened again.
         """
         try:
-            now = self.path.stat()
-            same = (now.st_size, now.st_mtime_ns) == self._seen
-        except OSError:
-            same = False
-        if not same:  # reading a mapped file beyond its new end would kill the process
+            with self.path.open("rb") as file:
+                now = os.fstat(file.fileno())
+                # Reading a mapped file beyond its new end would kill the process.
+                if (now.st_size, now.st_mtime_ns) != self._seen:
+                    raise FileNotFoundError
+                mapped = mmap.mmap(
+                    file.fileno(),
+                    self._offset + prod(self.shape) * self.dtype.itemsize,
+                    access=mmap.ACCESS_READ,
+                )
+        except FileNotFoundError:
             raise DataError(
                 f"{self.path}: the file was changed or removed while it was read; leave it alone and start again."
-            )
-        np.copyto(target, self._array[where], casting="unsafe")
+            ) from None
+        except OSError as error:
+            raise DataError(
+                f"{self.path}: cannot be read any more ({error.strerror or error}); start again where it can."
+            ) from None
+        order = "F" if self.reversed else "C"
+        array = np.ndarray(self.shape, self.dtype, buffer=mapped, offset=self._offset, order=order)
+        np.copyto(target, array[where], casting="unsafe")
 
 
 def working_dtype(dtype: np.dtype) -> torch.dtype:

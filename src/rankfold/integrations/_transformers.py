@@ -57,7 +57,7 @@ class _Callback(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Leave the arguments as they were."""
         if self._max_norm:
-            args.max_grad_norm = self._max_norm
+            args.max_grad_norm, self._max_norm = self._max_norm, 0.0
 
 
 def attach_tdlrt(trainer: Trainer, **options: Any) -> None:
@@ -77,6 +77,8 @@ def attach_tdlrt(trainer: Trainer, **options: Any) -> None:
     """
     if not isinstance(trainer, Trainer):
         raise OptionError(f"attach_tdlrt: got a {type(trainer).__name__}; pass a transformers.Trainer.")
+    if any(isinstance(callback, _Callback) for callback in trainer.callback_handler.callbacks):
+        raise OptionError("attach_tdlrt: the trainer trains with TDLRT already; call it once.")
     if trainer.optimizer is None:
         chosen = trainer.optimizer_cls_and_kwargs
 
