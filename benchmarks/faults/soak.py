@@ -5,10 +5,13 @@ and the ranks are decided anew all the time.
 """
 
 import gc
+import multiprocessing
 import resource
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -166,21 +169,31 @@ def soaked(integrator: str, core_steps: int, steps: int, looks: int, seed: int) 
     }
 
 
-def main(steps: int = 100_000, looks: int = 100, seed: int = 0, output: str = "faults_soak") -> None:
-    """Run both integrators with one and with ten core steps.
+def main(
+    steps: int = 100_000, looks: int = 100, seed: int = 0, processes: int = 1, output: str = "faults_soak"
+) -> None:
+    """Run both integrators with one and with ten core steps, each in a process of its own.
 
     Arguments:
         steps: of each run.
         looks: at memory and bases, evenly spread.
         seed: of everything.
+        processes: how many run at once.
         output: name of the result.
     """
     facts = prepare(1)
-    rows = []
-    for integrator, core_steps in CASES:
-        rows.append(soaked(integrator, core_steps, steps, looks, seed))
-        print(rows[-1], flush=True)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        processes, context, initializer=prepare, initargs=(1,), max_tasks_per_child=1
+    ) as pool:
+        rows = list(pool.map(partial(_case, steps=steps, looks=looks, seed=seed), CASES))
     write_result(output, {"note": NOTE, **facts, "seed": seed, "rows": rows})
+
+
+def _case(case: tuple[str, int], steps: int, looks: int, seed: int) -> dict[str, Any]:
+    row = soaked(*case, steps, looks, seed)
+    print(row, flush=True)
+    return row
 
 
 if __name__ == "__main__":

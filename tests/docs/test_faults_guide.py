@@ -2,16 +2,12 @@
 
 import json
 
-import pytest
 from tests.docs.pages import Shown
 from tools.faults_page import HEADING, PAGE, ROOT, counted
 
 
 def result(name: str) -> dict:
-    file = ROOT / "benchmarks" / "results" / f"faults_{name}.json"
-    if not file.exists():
-        pytest.skip(f"python -m benchmarks.faults.{name} was not run yet")
-    return json.loads(file.read_text(encoding="utf-8"))
+    return json.loads((ROOT / "benchmarks" / "results" / f"faults_{name}.json").read_text(encoding="utf-8"))
 
 
 def test_the_blocks_run(run_once) -> None:
@@ -34,7 +30,7 @@ def test_kills_and_disks_lost_nothing() -> None:
 
 def test_no_gradient_that_is_not_finite_changed_anything() -> None:
     assert result("not_finite")["failures"] == []
-    assert sum(row["holds"] for row in result("not_finite")["rows"]) >= 300
+    assert sum(row["holds"] for row in result("not_finite")["rows"]) >= 500
 
 
 def test_the_soak_neither_grew_nor_drifted_nor_swung() -> None:
