@@ -24,10 +24,9 @@ def unwrapped(model: nn.Module) -> tuple[nn.Module, DistributedDataParallel | No
 
 def averaged_by(wrapper: DistributedDataParallel) -> set[nn.Parameter]:
     """What is in the buckets of a wrapper: nothing that was frozen when they were made, even if it trains now."""
-    reducer: Any = wrapper.reducer
-    return {
-        parameter for bucket in reducer._get_zeros_like_grad_buckets() for parameter in bucket.parameters()
-    }
+    reducer: Any = getattr(wrapper, "reducer", None)  # without, by its options, it is refused later
+    buckets = [] if reducer is None else reducer._get_zeros_like_grad_buckets()
+    return {parameter for bucket in buckets for parameter in bucket.parameters()}
 
 
 def wrappers_of(parameters: Iterable[nn.Parameter]) -> list[DistributedDataParallel]:
