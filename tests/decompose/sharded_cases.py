@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -123,6 +124,12 @@ def _other_file(folder: Path, group: Group, rank: int) -> None:
     Sharded.from_npy(folder / ("cube.npy" if rank else "positive.npy"), 0, group)
     np.save(folder / f"own_{rank}.npy", tensor((7 if rank else 8, 6, 5)))
     Sharded.from_npy(folder / f"own_{rank}.npy", 0, group)
+
+
+def _only_gpus(folder: Path, group: Group, rank: int) -> None:
+    """As where torch.distributed was started with nccl."""
+    with mock.patch("torch.distributed.get_backend_config", return_value="cuda:nccl"):
+        Sharded.from_npy(folder / "cube.npy", 0, group)
 
 
 def _changed_file(folder: Path, group: Group, rank: int) -> None:
@@ -238,6 +245,7 @@ REFUSED: dict[str, Callable] = {
     "another file": refused(_other_file),
     "another mode": refused(lambda folder, group, rank: Sharded.from_npy(folder / "cube.npy", rank, group)),
     "changed": refused(_changed_file),
+    "only GPUs": refused(_only_gpus),
     "rank": refused(
         lambda folder, group, rank: cp(
             Sharded.from_npy(folder / "cube.npy", 0, group), 1 + rank, method="als"

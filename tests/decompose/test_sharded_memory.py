@@ -59,9 +59,9 @@ def test_the_tensor_is_never_in_memory_and_the_estimate_holds(file: Path) -> Non
     command = [sys.executable, "-c", PROGRAM, str(file), str(BLOCK)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    for line in done.stdout.splitlines():
-        taken, estimate = map(int, line.split())
-        assert BLOCK < taken <= estimate < 24e6
+    found = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
+    assert all(taken <= estimate < 24e6 for taken, estimate in found)
+    assert max(taken for taken, _ in found) > BLOCK  # the later ones may use again what the first one left
 
 
 def test_too_little_memory_is_refused_with_the_number(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,6 +110,11 @@ def said(answers: Answers, name: str) -> tuple[str, str]:
         ("nan tucker", "NonFiniteError", "tucker: the entry (5, 1, 2) in HERE/nan.npy is nan"),
         ("missing", "DataError", "HERE/missing_1/part_9.npy: cannot be read (No such file or directory)"),
         ("no file", "DataError", "HERE/none.npy: cannot be read (No such file or directory)"),
+        (
+            "only GPUs",
+            "OptionError",
+            "Sharded: the process group sends by cuda:nccl, but files are read on the",
+        ),
         ("rank", "OptionError", "cp: the workers were called with different arguments"),
         ("seed", "OptionError", "cp: the generators of the workers are in different states"),
         ("tucker ranks", "OptionError", "tucker: the workers were called with different arguments"),

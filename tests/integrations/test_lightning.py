@@ -233,6 +233,26 @@ def test_manual_optimisation(kit, tmp_path):
         assert same(weights(plain), weights(module))
 
 
+def test_several_optimisers_log_under_names_of_their_own(kit, tmp_path):
+    class Two(kit.Net):
+        def configure_optimizers(self):
+            self.automatic_optimization = False
+            self.critic = nn.Sequential(nn.Flatten(), nn.Linear(36, 2))
+            rf.factorize(self.critic, 3)
+            return [rf.TDLRT(part, torch.optim.SGD, lr=0.1) for part in (self.net, self.critic)]
+
+        def training_step(self, batch, batch_idx):
+            for optimizer, part in zip(self.optimizers(), (self.net, self.critic), strict=True):
+                optimizer.zero_grad()
+                self.manual_backward(nn.functional.cross_entropy(part(batch[0]), batch[1]))
+                optimizer.step()
+
+    trainer = kit.trainer(tmp_path, max_epochs=1)
+    trainer.fit(Two(), loader())
+    found = [trainer.callback_metrics[f"rankfold/{number}/parameters"] for number in (0, 1)]
+    assert found[0] > found[1] > 0
+
+
 def test_trial_runs_early_stopping_and_the_search_for_a_rate(kit, tmp_path):
     module = kit.Net()
     kit.trainer(tmp_path, fast_dev_run=2).fit(module, loader(), loader(1))

@@ -201,11 +201,17 @@ class Sharded:
 
 
 def _workers(process_group: object) -> Workers:
-    if process_group is None:
-        return workers_of()
-    if not dist.is_available() or not isinstance(process_group, dist.ProcessGroup):
+    if process_group is not None and not (
+        dist.is_available() and isinstance(process_group, dist.ProcessGroup)
+    ):
         raise OptionError(
             f"Sharded: process_group is a {type(process_group).__name__}; pass what torch.distributed.new_group gave, "
             "or None."
         )
-    return workers_of(process_group)
+    workers = workers_of(process_group)
+    if workers.group is not None and "cpu:" not in dist.get_backend_config(workers.group):
+        raise OptionError(
+            f"Sharded: the process group sends by {dist.get_backend_config(workers.group)}, but files are read on the "
+            'CPU; start torch.distributed with "cpu:gloo,cuda:nccl", or pass new_group(backend="gloo").'
+        )
+    return workers

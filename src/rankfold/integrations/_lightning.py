@@ -79,10 +79,12 @@ class LightningCallback(Callback):  # pyright: ignore[reportGeneralTypeIssues] -
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Bring the ranks to what the tolerance allows, and log them."""
-        for optimizer in optimizers_of(trainer):
+        found = optimizers_of(trainer)
+        for number, optimizer in enumerate(found):
             optimizer.truncate()
             if self._log:
-                self.log_dict(rank_metrics(optimizer), sync_dist=True)
+                place = f"rankfold/{number}" if len(found) > 1 else "rankfold"
+                self.log_dict(rank_metrics(optimizer, place), sync_dist=True)
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """As at the end, which does not come then."""

@@ -7,11 +7,12 @@ from rankfold.training import TDLRT
 __all__ = ["rank_metrics"]
 
 
-def rank_metrics(optimizer: TDLRT) -> dict[str, float]:
+def rank_metrics(optimizer: TDLRT, prefix: str = "rankfold") -> dict[str, float]:
     """Parameters in cores and factors, what share of the dense weights is saved, and every rank of the last truncation.
 
     Arguments:
         optimizer: that trains the layers.
+        prefix: of all names.
 
     Returns:
         ``rankfold/parameters``, ``rankfold/compression`` in (-inf, 1), and ``rankfold/rank/LAYER/mode_0`` and so on.
@@ -26,5 +27,5 @@ def rank_metrics(optimizer: TDLRT) -> dict[str, float]:
         kept += prod(ranks[name]) + sum(layer.weight_shape[mode] * ranks[name][mode] for mode in layer.modes)
         dense += prod(layer.weight_shape)
         for mode in layer.modes:
-            named[f"rankfold/rank/{name or 'network'}/mode_{mode}"] = float(ranks[name][mode])
-    return {"rankfold/parameters": float(kept), "rankfold/compression": 1 - kept / dense, **named}
+            named[f"{prefix}/rank/{name or 'network'}/mode_{mode}"] = float(ranks[name][mode])
+    return {f"{prefix}/parameters": float(kept), f"{prefix}/compression": 1 - kept / dense, **named}

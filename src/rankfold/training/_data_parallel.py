@@ -14,12 +14,19 @@ from torch.nn.parallel import DistributedDataParallel
 
 from rankfold._errors import OptimizerError
 
-__all__ = ["leave_out", "unwrapped", "wrappers_of"]
+__all__ = ["averaged_by", "leave_out", "unwrapped", "wrappers_of"]
 
 
 def unwrapped(model: nn.Module) -> tuple[nn.Module, DistributedDataParallel | None]:
     """The module inside of a DistributedDataParallel, and that; a model and None for any other."""
     return (model.module, model) if isinstance(model, DistributedDataParallel) else (model, None)
+
+
+def averaged_by(wrapper: DistributedDataParallel) -> set[nn.Parameter]:
+    """What is in the buckets of a wrapper: nothing that was frozen when they were made, even if it trains now."""
+    reducer: Any = getattr(wrapper, "reducer", None)  # without, by its options, it is refused later
+    buckets = [] if reducer is None else reducer._get_zeros_like_grad_buckets()
+    return {parameter for bucket in buckets for parameter in bucket.parameters()}
 
 
 def wrappers_of(parameters: Iterable[nn.Parameter]) -> list[DistributedDataParallel]:

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from rankfold._collectives import digest, workers_of
 from rankfold._errors import OptimizerError, OptionError
 from rankfold.layers import FactorizedLayer
-from rankfold.training._data_parallel import leave_out, wrappers_of
+from rankfold.training._data_parallel import averaged_by, leave_out, wrappers_of
 from rankfold.training._sharded import is_sharded, low_rank_parameters
 
 __all__ = ["SharedTraining"]
@@ -78,8 +78,9 @@ class SharedTraining:
         self._lacking: set[int] = set()
         self._model, self._layers = weakref.ref(model), weakref.WeakValueDictionary(layers)
         self._extra = [weakref.ref(parameter) for parameter in extra]
-        #: Names of what the wrapper averages: nothing that is frozen now, even if it trains later.
-        self._elsewhere = set[str]() if wrapper is None else _dense_names(model)
+        # Names of what the wrapper averages.
+        averaged = set() if wrapper is None else averaged_by(wrapper) - low_rank_parameters(model)
+        self._elsewhere = {name for name, parameter in model.named_parameters() if parameter in averaged}
         self._wrappers: weakref.WeakSet[DistributedDataParallel] = weakref.WeakSet()
         self._averaged, self._paused, self._settled = False, False, False
         self._task, self._position = -1, ""
@@ -266,11 +267,6 @@ class SharedTraining:
     @property
     def _device(self) -> torch.device:
         return next(iter(self._layers.values())).core.device
-
-
-def _dense_names(model: nn.Module) -> set[str]:
-    low_rank = low_rank_parameters(model)
-    return {name for name, p in model.named_parameters() if p.requires_grad and p not in low_rank}
 
 
 def _checksum(tensors: Sequence[Tensor]) -> Tensor:

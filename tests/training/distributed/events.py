@@ -274,17 +274,19 @@ def dropped(rank: int, workers: int) -> dict[str, Any]:
 
 
 def thawed(rank: int, workers: int) -> dict[str, Any]:
-    """A bias that the wrapper knows as frozen trains later."""
+    """Biases that the wrapper knows as frozen train later, one under the same optimiser and one under the next."""
     model = network("conv", seed=rank)
     model[3].bias.requires_grad_(False)
+    model[0].bias.requires_grad_(False)
     run = DistributedDataParallel(model)
     optimizer = rf.TDLRT(run, SGD, lr=0.1, tolerance=0.2, core_steps=2)
     one(run, optimizer, rank, workers, 0)
     start = model[3].bias.detach().clone()
     model[3].bias.requires_grad_(True)
     optimizer.add_param_group({"params": [model[3].bias]})
-    for step in (1, 2):
-        one(run, optimizer, rank, workers, step)
+    one(run, optimizer, rank, workers, 1)
+    model[0].bias.requires_grad_(True)
+    one(run, rf.TDLRT(run, SGD, lr=0.1, tolerance=0.2), rank, workers, 2)
     return {"after": values(model), "moved": not torch.equal(start, model[3].bias)}
 
 
