@@ -88,6 +88,10 @@ def test_a_folder_of_shards(folder, capsys):
         (("x.npy", "--memory", "-1"), "--memory is '-1', allowed is a size"),
         (("x.npy", "--memory", "9" * 30), "allowed is a size"),
         (("x.npy", "--memory", "1MB"), " MiB even in blocks, --memory leaves 976.6 KiB"),
+        (
+            ("x.npy", "--memory", "1MB", "--format", "tt", "--tolerance", "0.1"),
+            "as a whole, --memory leaves 976.6 KiB",
+        ),
         (("shards", "--axis", "7"), "axis must be a mode in 0..2"),
         (("shards", "--axis", "-1"), "--axis is -1, allowed is at least 0"),
         (("shards", "--axis", "2", "--mask", "nan"), "cp and tucker of .npy files can do without mask"),

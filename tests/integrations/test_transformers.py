@@ -263,6 +263,23 @@ def test_what_cannot_go_with_it_is_refused(kit, tmp_path):
         trainer.train()
 
 
+def test_tied_factors_are_refused_only_where_they_would_have_to_be_saved(kit, tmp_path):
+    def trainer(**options):
+        torch.manual_seed(0)
+        config = kit.transformers.GPT2Config(vocab_size=16, n_positions=8, n_embd=8, n_layer=1, n_head=1)
+        net = kit.transformers.GPT2LMHeadModel(config)
+        rf.factorize(net, 2, include=r"lm_head|.*wte")
+        result = kit.trainer(tmp_path, net, max_steps=1, **options)
+        kit.attach(result, **OPTIONS)
+        return result
+
+    with pytest.raises(rf.OptionError, match=r"'transformer\.wte' and 'lm_head' share their factors"):
+        trainer(save_strategy="steps").train()
+    data = Sentences()
+    data.samples = [{"input_ids": s["input_ids"], "labels": s["input_ids"]} for s in data.samples]
+    trainer(data=data).train()
+
+
 def test_a_script_gains_it_by_four_lines(kit, tmp_path):
     assert changed_lines("transformers") == 4
     trainer = run_example("transformers/low_rank.py", "--epochs", "2", "--out", str(tmp_path))

@@ -79,6 +79,18 @@ def test_records_tell_what_truncation_did():
         assert not record.rank_capped
 
 
+def test_exact_ranks_are_those_the_cycle_began_with():
+    model = network(rank=2)
+    optimizer = tdlrt(model, core_steps=3)
+    start = optimizer.exact_ranks
+    one_step(model, optimizer, 0)
+    assert optimizer.exact_ranks == start
+    assert any(layer.ranks != start[name] for name, layer in optimizer.layers.items())
+    for seed in range(1, 4):
+        one_step(model, optimizer, seed)
+    assert optimizer.exact_ranks == {name: record.ranks for name, record in optimizer.records.items()}
+
+
 def test_the_tolerance_warms_up():
     optimizer = tdlrt(network(), tolerance=0.2, tolerance_warmup=10)
     seen = []

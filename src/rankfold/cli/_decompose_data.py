@@ -50,6 +50,11 @@ def data_of(
             x = opened_in_blocks(config, workers, limit)
             why = f"{source.path.name}: needs {shown_bytes(whole)} as a whole, {shown_bytes(limit)} may be taken."
             return x, None, (why, named(config.file, x))
+        if config.memory is not None and limit is not None and whole > limit:
+            raise OptionError(
+                f"decompose: {what} needs {shown_bytes(whole)} as a whole, --memory leaves {shown_bytes(limit)}, and "
+                "only cp and tucker of .npy files without mask are read in blocks; allow more, or use one of these."
+            )
         if device == cpu:
             check_memory("decompose", what, source.read_bytes + needed, cpu, _SPARSE_ADVICE)
         else:

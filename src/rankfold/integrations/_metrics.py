@@ -17,10 +17,7 @@ def rank_metrics(optimizer: TDLRT, prefix: str = "rankfold") -> dict[str, float]
     Returns:
         ``rankfold/parameters``, ``rankfold/compression`` in (-inf, 1), and ``rankfold/rank/LAYER/mode_0`` and so on.
     """
-    ranks = {
-        name: optimizer.records[name].ranks if name in optimizer.records else layer.ranks
-        for name, layer in optimizer.layers.items()
-    }
+    ranks = optimizer.exact_ranks
     kept = dense = 0
     named: dict[str, float] = {}
     for name, layer in optimizer.layers.items():

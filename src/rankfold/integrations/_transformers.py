@@ -5,6 +5,7 @@ from typing import Any
 
 from rankfold._errors import OptionError
 from rankfold.integrations._metrics import rank_metrics
+from rankfold.integrations._ties import require_separate_factors
 from rankfold.training import TDLRT
 
 try:
@@ -21,8 +22,7 @@ class _Callback(TrainerCallback):
     """What :func:`attach_tdlrt` adds to a trainer."""
 
     def __init__(self, trainer: Any) -> None:
-        self._trainer = trainer
-        self._max_norm = 0.0
+        self._trainer, self._max_norm = trainer, 0.0
 
     @property
     def _optimizer(self) -> TDLRT:
@@ -33,6 +33,7 @@ class _Callback(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take over the clipping; without limit the trainer still unscales gradients and logs their norm."""
+        require_separate_factors(self._optimizer.model, saved=args.save_strategy != "no")
         if 0 < args.max_grad_norm < inf:
             self._max_norm, args.max_grad_norm = args.max_grad_norm, inf
 

@@ -40,6 +40,11 @@ class CyclicOptimizer(Optimizer):
     def _prepare_pass(self) -> None:
         raise NotImplementedError
 
+    @property
+    def exact_ranks(self) -> dict[str, tuple[int, ...]]:
+        """The ranks of each layer between cycles; inside one, where bases are wider, those it began with."""
+        return {name: self._ranks_before.get(name, layer.ranks) for name, layer in self.layers.items()}
+
     def clip_grad_norm_(self, max_norm: float) -> Tensor:
         """Scale the gradients that the inner optimiser uses, so that their joint norm is at most ``max_norm``.
 
