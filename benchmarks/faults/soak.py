@@ -28,7 +28,7 @@ NOTE = (
     "in the targets, 32 a batch, SGD with learning rate 0.05, momentum 0.9 and weight decay 1e-3, tolerance 0.1, "
     "ranks from 8. The second half is judged: memory is the slope of a line through the resident size, objects those "
     "that the garbage collector sees, blocks those of Python's allocator, each the last look less that at half time. "
-    "defect is the largest entry of |UᵀU - I| at any look, changes the truncations that left other "
+    "defect is the largest entry of UᵀU less the identity at any look, changes the truncations that left other "
     "ranks than the cycle began with, swings those that undo the change before, at the same layer and mode."
 )
 INNER, OUTER, BATCH = (24, 32, 8), (4, 3), 32

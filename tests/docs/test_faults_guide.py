@@ -40,7 +40,9 @@ def test_the_soak_neither_grew_nor_drifted_nor_swung() -> None:
     }
     for row in rows:
         assert row["steps"] == 100_000
-        assert row["bytes_per_step"] < 1
+        # Memory grows by the arena of Python's allocator; a leak of one block a step would show in blocks, too.
+        assert row["bytes_per_step"] * row["steps"] / 2 < 2**20
+        assert row["blocks_more"] < 1000
         assert row["objects_more"] < 100
         assert row["defect"] <= 1e-5
         assert row["swings"] == 0
