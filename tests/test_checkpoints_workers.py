@@ -16,9 +16,14 @@ from rankfold._collectives import workers_of
 from rankfold.training import StopRequest
 
 
-def built(size=6):
+def network(size=6):
     model = nn.Sequential(nn.Linear(12, size), nn.ReLU(), nn.Linear(size, 3))
     rf.factorize(model, 3)
+    return model
+
+
+def built():
+    model = network()
     return model, rf.TDLRT(model, torch.optim.Adam, lr=0.01, core_steps=2)
 
 
@@ -92,7 +97,7 @@ def no_room(rank, place):
 
 
 def one_that_does_not_fit(rank, place):
-    return refused(lambda: rf.Checkpoints(place / "steps").restore(built(6 + rank)[0]))
+    return refused(lambda: rf.Checkpoints(place / "steps").restore(network(6 + rank)))
 
 
 def one_is_asked_to_stop(rank, place):

@@ -25,6 +25,7 @@ ALLOWED = {
     ("_allocator.py", "ctypes"): "mallopt of the C library",
     ("cli/_model_source.py", "importlib.import_module"): "--model, to run code of the user",
     ("export/_onnx_runtime.py", "importlib.import_module"): "names of three packages",
+    ("integrations/__init__.py", "importlib.import_module"): "public names, out of a table of this package",
     (
         "export/_program.py",
         "torch.export.load",

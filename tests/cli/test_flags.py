@@ -112,6 +112,7 @@ STUDY_FLAGS = [
 ]
 FLAGS = [
     "--batch-size",
+    "--checkpoint-every",
     "--core-steps",
     "--data",
     "--data-dir",
@@ -122,6 +123,7 @@ FLAGS = [
     "--freeze-bases-after",
     "--help",
     "--integrator",
+    "--keep",
     "--learning-rate",
     "--max-rank",
     "--min-rank",

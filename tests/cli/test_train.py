@@ -12,6 +12,7 @@ from rankfold.models import build_model
 from rankfold.training import evaluate
 
 FILES = [
+    "checkpoint-2.safetensors",
     "checkpoint.safetensors",
     "config.json",
     "metrics.jsonl",

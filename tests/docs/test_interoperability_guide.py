@@ -20,6 +20,8 @@ def test_values_and_layers(shown: Shown) -> None:
     assert shown["difference"] < 1e-3
     assert type(shown["layer"]) is Conv2d
     images = shown["images"]
+    tensorly = pytest.importorskip("tensorly")
+    tensorly.set_backend("pytorch")  # as tensorly-torch does when it is imported, and other tests take back
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.testing.assert_close(shown["layer"](images), shown["back"](images), rtol=1e-4, atol=1e-4)

@@ -5,6 +5,7 @@ import torch
 from benchmarks.faults.not_finite import PLACES, case_of, tried
 
 CASES = 24
+FIRST = 18  # seeds from here on reach every place and integrator
 
 
 @pytest.fixture(autouse=True)
@@ -14,13 +15,13 @@ def _keep_random_state():
     torch.set_rng_state(state)
 
 
-@pytest.mark.parametrize("seed", range(1000, 1000 + CASES))
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + CASES))
 def test_a_bad_gradient_changes_nothing(seed):
     assert tried(case_of(seed)) in ("holds", "not reached")
 
 
 def test_the_cases_reach_every_place_and_integrator():
-    cases = [case_of(seed) for seed in range(1000, 1000 + CASES)]
+    cases = [case_of(seed) for seed in range(FIRST, FIRST + CASES)]
     assert {case.place for case in cases} == set(PLACES)
     assert {case.integrator for case in cases} == {"augmented", "parallel", "fixed"}
     assert {(case.core_steps, case.closure, case.half) for case in cases} >= {
@@ -32,8 +33,6 @@ def test_the_cases_reach_every_place_and_integrator():
 
 
 def test_a_check_that_is_left_out_is_noticed(monkeypatch):
-    monkeypatch.setattr(
-        "rankfold.training._optimizer.require_finite_gradients", lambda names, groups, step: None
-    )
+    monkeypatch.setattr("rankfold.training._optimizer.require_finite_gradients", lambda *given: None)
     case = next(case for case in map(case_of, range(100)) if case.place == "dense")
     assert tried(case) == "no error"

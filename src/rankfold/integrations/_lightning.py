@@ -28,7 +28,7 @@ class LightningCallback(Callback):  # pyright: ignore[reportGeneralTypeIssues] -
     """Lets Lightning's trainer work with the :class:`rankfold.TDLRT` that ``configure_optimizers`` returns.
 
     Validation and the end of an epoch see exact ranks; ``gradient_clip_val`` clips as
-    :meth:`rankfold.TDLRT.clip_grad_norm_` does, unless the module has a ``configure_gradient_clipping`` of its own;
+    ``TDLRT.clip_grad_norm_`` does, unless the module has a ``configure_gradient_clipping`` of its own;
     every step evaluates its batches once; and parameters, compression and ranks are logged at the end of an epoch.
 
     Arguments:

@@ -67,7 +67,7 @@ def attach_tdlrt(trainer: Trainer, **options: Any) -> None:
     Call it before ``train``. The optimiser that the arguments of the trainer ask for, AdamW by custom, with their
     learning rate, betas and groups of weight decay, is the inner one. A trainer that was given a TDLRT keeps it.
     Evaluation, checkpoints and the end of an epoch see exact ranks, ``max_grad_norm`` clips as
-    :meth:`rankfold.TDLRT.clip_grad_norm_` does, and parameters, compression and ranks are logged with the loss.
+    ``TDLRT.clip_grad_norm_`` does, and parameters, compression and ranks are logged with the loss.
 
     Arguments:
         trainer: its model has factorised layers (see :func:`rankfold.factorize`).

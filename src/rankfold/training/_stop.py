@@ -18,12 +18,7 @@ __all__ = ["StopRequest", "stop_on_signal"]
 
 
 class StopRequest:
-    """Whether someone has asked to stop.
-
-    Arguments:
-        requested: so far.
-        number: of the signal that came first, or None.
-    """
+    """Whether someone has asked to stop: ``requested`` so far, by the signal of this ``number``, which may be None."""
 
     def __init__(self) -> None:
         self.requested = False

@@ -3,7 +3,7 @@
 import os
 from typing import Any, Self
 
-from rankfold._display import one_line
+from rankfold._visible import one_line
 from rankfold._errors import OptionError
 from rankfold.training._records import RankRecord
 
