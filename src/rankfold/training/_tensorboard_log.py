@@ -3,8 +3,8 @@
 import os
 from typing import Any, Self
 
-from rankfold._visible import one_line
 from rankfold._errors import OptionError
+from rankfold._visible import one_line
 from rankfold.training._records import RankRecord
 
 __all__ = ["TensorBoardLog", "require_tensorboard"]
