@@ -6,6 +6,7 @@ safetensors checks the structure of a file, not its numbers: a bit that flips in
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ __all__ = ["damage", "read_file", "write_file"]
 
 # Files of the first format have no digest.
 _FIRST, _FORMAT = "rankfold-1", "rankfold-2"
+_NAMED = re.compile(r"rankfold-\d+", re.ASCII)
 _HEADER, _DIGEST = "rankfold", "rankfold-sha256"
 # How files begin that pickle wrote: alone, or in the zip archives of torch.save.
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -95,6 +97,10 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str
     if not isinstance(header, dict):
         raise damage(f"{path}: the file is damaged: its header is no JSON object; copy or save it again.")
     version = header.get("version", _FIRST)
+    if not isinstance(version, str) or not _NAMED.fullmatch(version):
+        raise damage(
+            f"{path}: the file is damaged: its format is called {brief(repr(version))}; copy or save it again."
+        )
     if version not in (_FIRST, _FORMAT):
         raise CheckpointError(
             f"{path}: the file has format {brief(repr(version))}, this library reads {_FIRST!r} and {_FORMAT!r}; use "

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -18,6 +19,8 @@ __all__ = ["Case", "run_workers"]
 Case = Callable[[int, int], Any]
 
 _PATIENCE = timedelta(seconds=30)
+# Gloo listens at ports that another group of tests may just have left, and then gives up.
+_ATTEMPTS, _NOT_CONNECTED = 3, 75
 
 
 def run_workers(
@@ -31,25 +34,38 @@ def run_workers(
         folder: empty.
         patience: seconds after which all are ended.
     """
+    for attempt in range(_ATTEMPTS):
+        place = folder / f"attempt{attempt}"
+        place.mkdir()
+        codes = _exit_codes(count, cases, place, patience)
+        if _NOT_CONNECTED not in codes:
+            break
+    at = [file.read_text() for file in place.glob("at*")]
+    assert codes == [0] * count, f"exit codes {codes} in cases {at}"
+    found = [torch.load(place / f"{rank}.pt", weights_only=False) for rank in range(count)]
+    return {name: [results[name] for results in found] for name in cases}
+
+
+def _exit_codes(count: int, cases: Mapping[str, Case], place: Path, patience: float) -> list[int | None]:
+    """Those of all workers; where one fails the others are not waited for."""
     context = _context()
     processes = [
-        context.Process(target=_work, args=(rank, count, dict(cases), str(folder)), daemon=True)
+        context.Process(target=_work, args=(rank, count, dict(cases), str(place)), daemon=True)
         for rank in range(count)
     ]
     for process in processes:
         process.start()
+    end = time.monotonic() + patience
     try:
-        for process in processes:
-            process.join(patience)
-        codes = [process.exitcode for process in processes]
-        assert codes == [0] * count, (
-            f"exit codes {codes} in cases {[p.read_text() for p in folder.glob('at*')]}"
-        )
+        while time.monotonic() < end:
+            codes = [process.exitcode for process in processes]
+            if None not in codes or any(codes):
+                break
+            time.sleep(0.05)
+        return [process.exitcode for process in processes]
     finally:
         for process in processes:
             process.kill()
-    found = [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(count)]
-    return {name: [results[name] for results in found] for name in cases}
 
 
 @lru_cache
@@ -66,13 +82,17 @@ def _work(rank: int, count: int, cases: Mapping[str, Case], folder: str) -> None
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     results = {}
     for index, (name, case) in enumerate(cases.items()):
-        dist.init_process_group(
-            "gloo",
-            init_method=f"file://{folder}/store{index}",
-            rank=rank,
-            world_size=count,
-            timeout=_PATIENCE,
-        )
+        try:
+            dist.init_process_group(
+                "gloo",
+                init_method=f"file://{folder}/store{index}",
+                rank=rank,
+                world_size=count,
+                timeout=_PATIENCE,
+            )
+        except RuntimeError:
+            traceback.print_exc()
+            os._exit(_NOT_CONNECTED)
         (Path(folder) / f"at{rank}").write_text(name)
         torch.manual_seed(100 * rank)
         try:
