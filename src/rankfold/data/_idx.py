@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from rankfold._errors import DataError
-from rankfold.data._unpacking import Readable, most_unpacked
+from rankfold._npy_header import Readable
+from rankfold.data._unpacking import most_unpacked
 
 __all__ = ["read_idx"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rankfold._errors import DataError
-from rankfold.data._npy_header import read_header
+from rankfold._npy_header import read_header
 from rankfold.data._tensor_source import TensorSource, chosen_key, numpy_source
 from rankfold.data._unpacking import most_unpacked
 
@@ -31,7 +31,7 @@ def open_npy(path: Path, key: str | None) -> TensorSource:
         raise DataError(f"{path}: got the key {key!r}, a .npy file holds one array; leave the key out.")
     try:
         with path.open("rb") as file:
-            _, dtype, _ = read_header(file)
+            _, _, dtype, _ = read_header(file)
         if dtype.hasobject or dtype.names or dtype.subdtype:
             raise ValueError(f"it holds {dtype.name}")
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -86,7 +86,7 @@ def checked_member(archive: zipfile.ZipFile, name: str, path: Path) -> tuple[tup
     if member.file_size > most_unpacked(path):
         raise ValueError(f"{name} unpacks to {member.file_size:,} bytes; unpack it yourself if you trust it")
     with archive.open(member) as file:
-        shape, dtype, start = read_header(file)
+        shape, _, dtype, start = read_header(file)
     if not dtype.hasobject and start + prod(shape) * dtype.itemsize != member.file_size:
         raise ValueError(
             f"{name} is announced as {dtype.name} of shape {shape} in {member.file_size:,} bytes"

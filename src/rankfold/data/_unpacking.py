@@ -3,22 +3,15 @@
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
-__all__ = ["Readable", "limited_lines", "most_unpacked", "regular_size"]
+from rankfold._npy_header import Readable
+
+__all__ = ["limited_lines", "most_unpacked", "regular_size"]
 
 # A file of real data seldom becomes more than a few times its size; one that was made to fill a memory becomes up to
 # 1032 times, the most that deflate can (RFC 1951). Choices of this library.
 _SURE, _RATIO = 256 << 20, 100
 _LINE = 1 << 20  # bytes of a line of text
-
-
-class Readable(Protocol):
-    """What gives bytes."""
-
-    def read(self, size: int = ..., /) -> bytes:
-        """Up to so many."""
-        ...
 
 
 def regular_size(path: Path) -> int:

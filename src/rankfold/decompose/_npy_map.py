@@ -1,6 +1,5 @@
 """One ``.npy`` file mapped into memory; its header is believed in nothing that the file itself does not bear out."""
 
-import io
 import mmap
 import os
 import stat
@@ -11,11 +10,10 @@ import numpy as np
 import torch
 
 from rankfold._errors import DataError
+from rankfold._npy_header import read_header
 
 __all__ = ["MappedArray", "working_dtype"]
 
-# NumPy's own bound on a header is 10,000 characters; the length that a file claims is not read before it is checked.
-_HEADER_BYTES = 2**14
 # Real numbers. Halves become float32, integers float64, as the readers of `rankfold.data` have it.
 _KINDS = "fiub"
 _MOST_MODES = 64  # of NumPy's arrays
@@ -40,7 +38,7 @@ class MappedArray:
             if not stat.S_ISREG(found.st_mode):
                 raise DataError(f"{path}: is no regular file; pass a .npy file.")
             with path.open("rb") as file:
-                shape, fortran, dtype, offset = _header(file.read(_HEADER_BYTES))
+                shape, fortran, dtype, offset = read_header(file)
                 _check(path, shape, dtype, offset, found.st_size)
         except DataError:
             raise
@@ -92,14 +90,6 @@ class MappedArray:
 def working_dtype(dtype: np.dtype) -> torch.dtype:
     """Float32 for float32 and halves, float64 for everything else."""
     return torch.float32 if dtype.kind == "f" and dtype.itemsize <= 4 else torch.float64
-
-
-def _header(start: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
-    stream = io.BytesIO(start)
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(stream)
-    return shape, fortran, dtype, stream.tell()
 
 
 def _check(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: int, size: int) -> None:

@@ -2,20 +2,27 @@
 
 import io
 import warnings
+from typing import Protocol
 
 import numpy as np
 
-from rankfold.data._unpacking import Readable
-
-__all__ = ["read_header"]
+__all__ = ["Readable", "read_header"]
 
 _MAGIC = b"\x93NUMPY"
 _LONGEST = 10_000  # bytes, as numpy itself allows for what is not trusted (max_header_size)
 _BRACKETS = 64  # more than an array of numbers needs: a dictionary and a tuple
 
 
-def read_header(file: Readable) -> tuple[tuple[int, ...], np.dtype, int]:
-    """Shape, type, and bytes up to the numbers.
+class Readable(Protocol):
+    """What gives bytes."""
+
+    def read(self, size: int = ..., /) -> bytes:
+        """Up to so many."""
+        ...
+
+
+def read_header(file: Readable) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """Shape, whether the first index runs fastest, type, and bytes up to the numbers.
 
     Arguments:
         file: at its beginning.
@@ -41,7 +48,7 @@ def read_header(file: Readable) -> tuple[tuple[int, ...], np.dtype, int]:
     read = np.lib.format.read_array_header_1_0 if start[6] == 1 else np.lib.format.read_array_header_2_0
     with warnings.catch_warnings():  # files of Python 2 are slow to read, and readable
         warnings.simplefilter("ignore")
-        shape, _, dtype = read(io.BytesIO(words + text))
+        shape, fortran, dtype = read(io.BytesIO(words + text))
     if any(type(size) is not int or size < 0 for size in shape):
         raise ValueError(f"its shape is {shape}")
-    return shape, dtype, 8 + len(words) + length
+    return shape, fortran, dtype, 8 + len(words) + length
